@@ -1,0 +1,110 @@
+"""Everything that can go wrong, as one hierarchy with stable codes.
+
+A dialect turns a code into its envelope and the edge turns a class into a status; nothing here
+knows either. Messages are written for the caller: they name what to change, never what broke inside.
+"""
+
+from typing import ClassVar
+
+
+class ParleyError(Exception):
+    """Base of every error a caller may see.
+
+    Attributes:
+        code: stable machine-readable name, part of the API.
+        message: one sentence a person can act on.
+        param: name of the offending request field, where there is one.
+    """
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class InvalidRequest(ParleyError):
+    """The request can't be understood or asks for something impossible; nothing was changed."""
+
+    code = "invalid_request"
+
+
+class MessageTooLong(InvalidRequest):
+    """A single message is larger than Parley stores."""
+
+    code = "message_too_long"
+
+
+class ContextTooLong(InvalidRequest):
+    """The prompt doesn't fit the model's context window."""
+
+    code = "context_length_exceeded"
+
+
+class ConversationFull(InvalidRequest):
+    """A conversation has reached the highest message number."""
+
+    code = "conversation_full"
+
+
+class Unauthenticated(ParleyError):
+    """No credential, or one that isn't valid (unknown, malformed, revoked: never told apart)."""
+
+    code = "invalid_api_key"
+
+
+class NotFound(ParleyError):
+    """There is no such thing in the caller's scope; another's thing reads exactly the same."""
+
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    """The tenant has no route for this model name."""
+
+    code = "model_not_found"
+
+
+class Conflict(ParleyError):
+    """The request contradicts what is stored; trying again unchanged won't help."""
+
+    code = "conflict"
+
+
+class RateLimited(ParleyError):
+    """A limit is reached.
+
+    Attributes:
+        retry_after: seconds until the same request may be tried again.
+    """
+
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after: float, param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.retry_after = retry_after
+
+
+class ModelError(ParleyError):
+    """The model's side failed; the caller did nothing wrong."""
+
+    code = "model_error"
+
+
+class ModelUnavailable(ModelError):
+    """The model can't be reached or is still starting; trying again later may help."""
+
+    code = "model_unavailable"
+
+
+class ModelThrottled(ModelError):
+    """The model's owner limits us right now; trying again later helps."""
+
+    code = "model_throttled"
+
+
+class StoreUnavailable(ParleyError):
+    """The store can't be reached or throttles us; nothing was changed as far as we know."""
+
+    code = "store_unavailable"

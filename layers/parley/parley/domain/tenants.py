@@ -1,0 +1,99 @@
+"""Tenants, their API keys and the models they may name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from parley.domain.conversations import Scope
+from parley.domain.errors import ModelNotFound
+
+CATCH_ALL = "*"
+"""The model name whose route serves every name that has none of its own."""
+
+
+class KeyKind(StrEnum):
+    """What a key is for; it shows in the key's text."""
+
+    TEST = "test"
+    PRODUCTION = "prod"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRoute:
+    """Where a tenant's model name leads: a back end and that back end's own model id."""
+
+    backend: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a tenant may use."""
+
+    requests_per_minute: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """A customer of the deployment; all data belongs to exactly one."""
+
+    id: str
+    created_at: datetime
+    models: Mapping[str, ModelRoute] = field(default_factory=dict)
+    """Routes by the name callers use; the first is the default."""
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def default_model(self) -> str:
+        """The model of a conversation that names none.
+
+        Raises:
+            ModelNotFound: the tenant has no model by name.
+        """
+        for name in self.models:
+            if name != CATCH_ALL:
+                return name
+        raise ModelNotFound("No model is configured for this account.", param="model")
+
+    def route(self, name: str) -> ModelRoute:
+        """The route of a model name.
+
+        Raises:
+            ModelNotFound: neither a route of that name nor a catch-all exists.
+        """
+        route = self.models.get(name) or self.models.get(CATCH_ALL)
+        if route is None:
+            raise ModelNotFound(
+                f"The model `{name}` does not exist or you do not have access to it.",
+                param="model",
+            )
+        return route if route.model != CATCH_ALL else ModelRoute(route.backend, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """What is kept of an API key; its text is shown once and never stored."""
+
+    id: str
+    tenant: str
+    kind: KeyKind
+    digest: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling, as the credential proved it."""
+
+    tenant: Tenant
+    key_id: str
+    kind: KeyKind
+    user: str | None = None
+    """Set when the credential speaks for one user only."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whose data this caller may touch."""
+        return Scope(self.tenant.id, self.user)

@@ -1,0 +1,234 @@
+"""What the services need from the world, as protocols.
+
+Each has a real adapter and a fake under `adapters/`, and one contract suite in `tests/` that both
+pass. Adapters raise domain errors only.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Protocol
+
+from parley.domain.conversations import Conversation, Message, Page, Scope
+from parley.domain.ids import ConversationId, MessageId
+from parley.domain.tenants import ApiKey, Tenant
+from parley.domain.turns import CompletionRequest, ModelEvent, UsageRecord
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now(self) -> datetime:
+        """The current time, timezone-aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start, never going back."""
+        ...
+
+
+class Ids(Protocol):
+    """The only source of chance."""
+
+    def conversation(self) -> ConversationId:
+        """A random conversation id; the store refuses one that is taken."""
+        ...
+
+    def secret(self) -> str:
+        """256 random bits as URL-safe text."""
+        ...
+
+
+class ConversationStore(Protocol):
+    """Conversations, their messages and the turns that make them.
+
+    Every read sees every write that was acknowledged before it. Whatever lies outside `scope`
+    doesn't exist. All operations raise `StoreUnavailable` when the store can't answer.
+    """
+
+    async def create(self, conversation: Conversation) -> None:
+        """Keep a new conversation.
+
+        Raises:
+            Conflict: its id is taken within the tenant.
+        """
+        ...
+
+    async def get(self, scope: Scope, conversation: ConversationId) -> Conversation:
+        """Read a conversation's head.
+
+        Raises:
+            NotFound: there is none in scope.
+        """
+        ...
+
+    async def get_with_newest(
+        self, scope: Scope, conversation: ConversationId, limit: int
+    ) -> tuple[Conversation, tuple[Message, ...]]:
+        """Read a conversation's head and its newest `limit` messages, oldest first, in one trip.
+
+        Raises:
+            NotFound: there is none in scope.
+        """
+        ...
+
+    async def list_conversations(
+        self,
+        scope: Scope,
+        user: str,
+        *,
+        limit: int,
+        after: ConversationId | None = None,
+        offset: int = 0,
+        newest_first: bool = True,
+    ) -> Page[Conversation]:
+        """List a user's conversations in order of creation.
+
+        Args:
+            after: begin behind this conversation.
+            offset: then skip so many.
+
+        Raises:
+            NotFound: `after` isn't a conversation of this user.
+        """
+        ...
+
+    async def count_conversations(self, scope: Scope, user: str) -> int:
+        """How many conversations a user has."""
+        ...
+
+    async def delete(self, scope: Scope, conversation: ConversationId) -> None:
+        """Remove a conversation with all its messages, however many.
+
+        It is invisible from the first write on; when interrupted, repeating the call ends the work.
+
+        Raises:
+            NotFound: there is none in scope.
+        """
+        ...
+
+    async def messages(
+        self, conversation: Conversation, *, first: int, last: int
+    ) -> tuple[Message, ...]:
+        """Read the messages numbered `first` to `last` inclusive, ascending; a key range."""
+        ...
+
+    async def append_turn(
+        self, conversation: Conversation, *, text: str, model: str, at: datetime
+    ) -> tuple[Message, Message]:
+        """Append a user's message and a pending reply to it, and number them, all or nothing.
+
+        They get the next two sequence numbers, gap-free and adjacent, however many callers append
+        at once; `conversation` may be older than the store's, that only costs another try.
+
+        Returns:
+            The user's message and the pending reply.
+
+        Raises:
+            NotFound: the conversation has been deleted.
+            ConversationFull: there is no number left.
+        """
+        ...
+
+    async def settle_turn(self, reply: Message, record: UsageRecord) -> bool:
+        """Replace a pending reply by its final form and write the ledger line, all or nothing.
+
+        Returns:
+            False, and nothing is changed, when the reply isn't pending any more.
+        """
+        ...
+
+    async def begin_completion(self, scope: Scope, reply: Message) -> None:
+        """Keep the pending reply of a stateless completion for a day.
+
+        Raises:
+            Conflict: its id is taken.
+        """
+        ...
+
+    async def settle_completion(self, reply: Message, record: UsageRecord) -> bool:
+        """Settle a stateless completion as `settle_turn` does a stored one."""
+        ...
+
+    async def get_completion(self, scope: Scope, completion: MessageId) -> Message:
+        """Read a stateless completion's reply, for a day after it.
+
+        Raises:
+            NotFound: there is none in scope.
+        """
+        ...
+
+
+class Directory(Protocol):
+    """Tenants and API keys: written by the operator, read at every request."""
+
+    async def find_key(self, digest: str) -> ApiKey | None:
+        """The key with this digest, revoked or not, in one read; None where there is none."""
+        ...
+
+    async def get_tenant(self, tenant: str) -> Tenant | None:
+        """The tenant of this id; None where there is none."""
+        ...
+
+    async def put_tenant(self, tenant: Tenant) -> None:
+        """Create or replace a tenant."""
+        ...
+
+    async def put_key(self, key: ApiKey) -> None:
+        """Create or replace a key."""
+        ...
+
+
+class Counter(Protocol):
+    """Counts events in windows of time, exactly, across every function instance."""
+
+    async def admit(self, name: str, *, limit: int, window: int) -> tuple[bool, int, float]:
+        """Count one event unless `limit` have been counted in this window of `window` seconds.
+
+        Returns:
+            Whether it was admitted, how many more would be, and in how many seconds the window ends.
+        """
+        ...
+
+
+class Model(Protocol):
+    """One back end that completes conversations."""
+
+    context_window: int
+    """Tokens of prompt and reply together."""
+
+    def complete(self, request: CompletionRequest) -> AsyncIterator[ModelEvent]:
+        """Yield `Accepted` first, then `TextDelta`s, then one `Completed`, and end.
+
+        A call that ends without `Completed` has failed by raising; it never just stops. Closing the
+        iterator (or cancelling the task that iterates it) cancels the call within 100 ms.
+
+        Raises:
+            InvalidRequest: the model can't do what `parameters` ask; `param` names it.
+            ContextTooLong: the prompt doesn't fit.
+            ModelUnavailable, ModelThrottled, ModelError: the back end failed.
+        """
+        ...
+
+
+class Models(Protocol):
+    """The back ends this deployment carries, by name."""
+
+    def backend(self, name: str) -> Model:
+        """The back end called `name`.
+
+        Raises:
+            ModelUnavailable: this deployment doesn't carry it.
+        """
+        ...
+
+
+class Secrets(Protocol):
+    """Secrets of the deployment."""
+
+    async def get(self, name: str) -> str:
+        """The secret's current text, cached for minutes.
+
+        Raises:
+            StoreUnavailable: it can't be read.
+        """
+        ...
