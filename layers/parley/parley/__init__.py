@@ -1,0 +1,1 @@
+"""Parley: one conversation core behind five chat APIs."""

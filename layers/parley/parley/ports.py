@@ -4,7 +4,7 @@ Each has a real adapter and a fake under `adapters/`, and one contract suite in 
 pass. Adapters raise domain errors only.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Protocol
 
@@ -185,7 +185,7 @@ class Counter(Protocol):
         """Count one event unless `limit` have been counted in this window of `window` seconds.
 
         Returns:
-            Whether it was admitted, how many more would be, and in how many seconds the window ends.
+            Whether it was admitted, how many more would be, and the seconds until the window ends.
         """
         ...
 
@@ -196,7 +196,7 @@ class Model(Protocol):
     context_window: int
     """Tokens of prompt and reply together."""
 
-    def complete(self, request: CompletionRequest) -> AsyncIterator[ModelEvent]:
+    def complete(self, request: CompletionRequest) -> AsyncGenerator[ModelEvent, None]:
         """Yield `Accepted` first, then `TextDelta`s, then one `Completed`, and end.
 
         A call that ends without `Completed` has failed by raising; it never just stops. Closing the

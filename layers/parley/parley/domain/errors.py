@@ -1,7 +1,8 @@
 """Everything that can go wrong, as one hierarchy with stable codes.
 
 A dialect turns a code into its envelope and the edge turns a class into a status; nothing here
-knows either. Messages are written for the caller: they name what to change, never what broke inside.
+knows either. Messages are written for the caller: they name what to change, never what broke
+inside.
 """
 
 from typing import ClassVar

@@ -1,0 +1,16 @@
+"""The application behind every streaming route.
+
+Under the Lambda Web Adapter `run.sh` serves `app` and bytes leave as they are made; where nothing
+can stream, `handler` answers with the same bytes all at once.
+"""
+
+from parley.edge.application import application
+from parley.edge.handler import lambda_handler
+
+from .openai import create_completion
+from .sessions import send_message
+
+ROUTERS = (create_completion.router, send_message.router)
+
+app = application(*ROUTERS)
+handler = lambda_handler(*ROUTERS)

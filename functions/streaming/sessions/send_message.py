@@ -1,0 +1,33 @@
+"""POST /v1/chat/{chatId}: say something in a chat and get the assistant's reply."""
+
+from starlette.responses import Response
+
+from parley.bootstrap import services
+from parley.dialects.openai import codec as openai
+from parley.dialects.sessions import SESSIONS, codec
+from parley.dialects.sessions.schema import MessageBody, MessageOut
+from parley.domain.ids import ConversationId
+from parley.edge.routing import CallerOf, routes_of
+from parley.edge.sse import event_stream
+
+router = routes_of(SESSIONS)
+
+
+@router.post("/v1/chat/{chatId}", status_code=201, response_model=MessageOut)
+async def send_message(
+    chatId: str,  # noqa: N803 - the API's own name
+    body: MessageBody,
+    caller: CallerOf,
+) -> MessageOut | Response:
+    """Append a message to a chat and answer it, at once or as a stream of completion chunks."""
+    turn = await services().turns.send(
+        caller,
+        ConversationId.parse(chatId),
+        dialect=SESSIONS.name,
+        text=body.content,
+        parameters=openai.parameters(body),
+        model=body.model,
+    )
+    if body.stream:
+        return event_stream(codec.chunks(turn, include_usage=body.wants_usage))
+    return codec.message(await turn.result())

@@ -1,0 +1,73 @@
+"""Conversations and messages as the sessions API shows them."""
+
+from collections.abc import AsyncGenerator
+
+from parley.dialects.openai import codec as openai
+from parley.dialects.sessions.schema import ChatList, ChatOut, HistoryOut, MessageOut, UsageOut
+from parley.domain.conversations import Conversation, Message, Page
+from parley.services.turns import Turn
+
+
+def chat(conversation: Conversation) -> ChatOut:
+    """One chat."""
+    return ChatOut(
+        id=str(conversation.id),
+        title=conversation.title,
+        system_prompt=conversation.system_prompt,
+        model=conversation.model,
+        user=conversation.user,
+        metadata={name: str(value) for name, value in conversation.metadata.items()},
+        message_count=conversation.message_count,
+        created_at=conversation.created_at,
+        updated_at=conversation.updated_at,
+    )
+
+
+def chat_list(page: Page[Conversation]) -> ChatList:
+    """A page of chats."""
+    return ChatList(data=[chat(item) for item in page.items], has_more=page.has_more)
+
+
+def message(stored: Message) -> MessageOut:
+    """One message."""
+    usage = stored.usage and UsageOut(
+        prompt_tokens=stored.usage.prompt_tokens,
+        completion_tokens=stored.usage.completion_tokens,
+        total_tokens=stored.usage.total_tokens,
+    )
+    return MessageOut(
+        id=str(stored.id),
+        chat_id=str(stored.id.conversation),
+        role=stored.role,
+        content=stored.text,
+        status=stored.status,
+        model=stored.model,
+        finish_reason=stored.finish_reason,
+        usage=usage,
+        error=stored.error,
+        created_at=stored.created_at,
+    )
+
+
+def history(
+    conversation: Conversation, page: Page[Message], *, offset: int, limit: int
+) -> HistoryOut:
+    """A page of a chat's messages."""
+    return HistoryOut(
+        id=str(conversation.id),
+        messages=[message(item) for item in page.items],
+        total=conversation.message_count,
+        offset=offset,
+        limit=limit,
+        has_more=page.has_more,
+    )
+
+
+def chunks(turn: Turn, *, include_usage: bool) -> AsyncGenerator[bytes, None]:
+    """A turn as completion chunks that carry the message's own id and its chat's."""
+    return openai.chunks(
+        turn,
+        include_usage=include_usage,
+        stream_id=str(turn.reply.id),
+        extra={"chatId": str(turn.reply.id.conversation)},
+    )

@@ -1,0 +1,77 @@
+"""The FastAPI application around some routes."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from parley.bootstrap import services
+from parley.dialects import registry
+from parley.domain.errors import NotFound
+from parley.edge.errors import MethodNotAllowed, render
+from parley.edge.routing import request_id
+
+MAX_BODY = 6 * 1024 * 1024
+"""Bytes a Lambda function can be sent; the same bound holds wherever the application runs."""
+
+
+def application(*routers: APIRouter) -> FastAPI:
+    """An application that serves these routes, refuses all others and answers `GET /health`."""
+    app = FastAPI(openapi_url=None, lifespan=_lifespan)
+    for router in routers:
+        app.include_router(router)
+    app.add_api_route("/health", _health, methods=["GET"], include_in_schema=False)
+    app.add_exception_handler(HTTPException, _refuse)
+    app.add_middleware(_BodyLimit)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+    yield
+    await services().turns.drain()
+
+
+async def _health() -> JSONResponse:
+    return JSONResponse({"status": "ok"})
+
+
+async def _refuse(request: Request, _: Exception) -> Response:
+    """Answer a path or a method that isn't served, in the dialect that the path belongs to."""
+    dialect, methods = registry.find(request.url.path)
+    if methods is None:
+        response = render(dialect, NotFound(f"There is nothing at {request.url.path}."))
+    else:
+        sentence = f"{request.url.path} answers {methods}, not {request.method}."
+        response = render(dialect, MethodNotAllowed(sentence))
+        response.headers["allow"] = methods
+    response.headers["x-request-id"] = request_id(request.scope)
+    return response
+
+
+class _BodyLimit:
+    """Refuse a body over the limit as soon as that is known, without holding it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        received = int(announced) if announced.isdigit() else 0
+        counted = 0
+
+        async def count() -> Message:
+            nonlocal counted
+            message = await receive()
+            counted += len(message.get("body", b""))
+            if max(counted, received) > MAX_BODY:
+                raise HTTPException(413, f"The request body is over {MAX_BODY} bytes.")
+            return message
+
+        await self._app(scope, count, send)

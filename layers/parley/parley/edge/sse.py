@@ -1,0 +1,38 @@
+"""Server-sent events over any dialect's bytes."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from starlette.responses import StreamingResponse
+
+KEEP_ALIVE_SECONDS = 10.0
+"""Silence after which a comment is sent; edges cut a connection that is silent for 30 s or more."""
+
+KEEP_ALIVE = b": ping\n"
+"""A comment without a blank line: it belongs to the next event, and no client sees it."""
+
+
+def event_stream(events: AsyncGenerator[bytes, None]) -> StreamingResponse:
+    """Send events as they come and keep the connection alive while there are none."""
+    return StreamingResponse(
+        _kept_alive(events),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
+    )
+
+
+async def _kept_alive(events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(events):
+        while True:
+            waiting = asyncio.ensure_future(anext(events))
+            try:
+                while not (await asyncio.wait({waiting}, timeout=KEEP_ALIVE_SECONDS))[0]:
+                    yield KEEP_ALIVE
+                yield waiting.result()
+            except StopAsyncIteration:
+                return
+            finally:
+                if not waiting.done():
+                    waiting.cancel()
+                    await asyncio.wait({waiting})

@@ -1,0 +1,1 @@
+"""Use cases. They know ports and domain values; they know no dialect, no HTTP and no AWS."""

@@ -1,0 +1,142 @@
+"""Stored conversations: begin, find, read and remove them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from parley.domain.conversations import DEFAULT_USER, Conversation, Message, Page
+from parley.domain.errors import Conflict, NotFound
+from parley.domain.ids import ConversationId
+from parley.domain.tenants import Caller
+from parley.ports import Clock, ConversationStore, Ids
+
+PAGE_BYTES = 4_000_000
+"""Text that one page of history carries at most: a reply has to fit Lambda's 6 MB."""
+
+READ_AT_ONCE = 100
+"""Messages read from the store in one go while a page is filled."""
+
+
+class Conversations:
+    """What a caller may do with stored conversations, short of speaking in them."""
+
+    def __init__(self, store: ConversationStore, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+
+    async def create(
+        self,
+        caller: Caller,
+        *,
+        user: str | None = None,
+        title: str | None = None,
+        system_prompt: str | None = None,
+        model: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Conversation:
+        """Begin a conversation.
+
+        Args:
+            user: whose it is; a credential that speaks for one user decides this itself.
+            model: the tenant's name of a model; None follows the tenant's default.
+
+        Raises:
+            ModelNotFound: the tenant has no such model.
+        """
+        if model is not None:
+            caller.tenant.route(model)
+        now = self._clock.now()
+        while True:
+            conversation = Conversation(
+                id=self._ids.conversation(),
+                tenant=caller.tenant.id,
+                user=caller.user or user or DEFAULT_USER,
+                created_at=now,
+                updated_at=now,
+                title=title,
+                system_prompt=system_prompt,
+                model=model,
+                metadata=metadata or {},
+            )
+            try:
+                await self._store.create(conversation)
+            except Conflict:  # 33 random bits do meet, once in eight thousand million
+                continue
+            return conversation
+
+    async def get(self, caller: Caller, conversation: ConversationId) -> Conversation:
+        """A conversation of the caller's.
+
+        Raises:
+            NotFound: there is none in the caller's scope.
+        """
+        return await self._store.get(caller.scope, conversation)
+
+    async def list(
+        self,
+        caller: Caller,
+        *,
+        user: str | None = None,
+        limit: int,
+        after: ConversationId | None = None,
+        offset: int = 0,
+        newest_first: bool = True,
+    ) -> Page[Conversation]:
+        """A user's conversations by time of creation.
+
+        Raises:
+            NotFound: `after` isn't one of them.
+        """
+        return await self._store.list_conversations(
+            caller.scope,
+            caller.user or user or DEFAULT_USER,
+            limit=limit,
+            after=after,
+            offset=offset,
+            newest_first=newest_first,
+        )
+
+    async def delete(self, caller: Caller, conversation: ConversationId) -> None:
+        """Remove a conversation and everything said in it.
+
+        Raises:
+            NotFound: there is none in the caller's scope.
+        """
+        await self._store.delete(caller.scope, conversation)
+
+    async def history(
+        self,
+        caller: Caller,
+        conversation: ConversationId,
+        *,
+        limit: int,
+        offset: int = 0,
+        newest_first: bool = False,
+    ) -> tuple[Conversation, Page[Message]]:
+        """A page of a conversation's messages, read in proportion to the page, not to the whole.
+
+        A page ends early, with `has_more` set, where its text would pass four megabytes.
+
+        Raises:
+            NotFound: there is no such conversation in the caller's scope.
+        """
+        head = await self._store.get(caller.scope, conversation)
+        wanted = range(offset + 1, min(offset + limit, head.message_count) + 1)
+        page: list[Message] = []
+        size = 0
+        while len(page) < len(wanted) and size < PAGE_BYTES:
+            numbers = wanted[len(page) : len(page) + READ_AT_ONCE]
+            if newest_first:
+                first = head.message_count + 1 - numbers[-1]
+                last = head.message_count + 1 - numbers[0]
+            else:
+                first, last = numbers[0], numbers[-1]
+            read = await self._store.messages(head, first=first, last=last)
+            if len(read) < len(numbers):  # deleted between the two reads
+                raise NotFound("No such conversation.")
+            for message in reversed(read) if newest_first else read:
+                size += len(message.text.encode())
+                if page and size > PAGE_BYTES:
+                    break
+                page.append(message)
+        return head, Page(tuple(page), has_more=offset + len(page) < head.message_count)

