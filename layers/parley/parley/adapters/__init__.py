@@ -1,0 +1,1 @@
+"""The world behind the ports: AWS, the models, the machine, and a fake of each for tests."""

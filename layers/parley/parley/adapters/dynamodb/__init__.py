@@ -1,0 +1,1 @@
+"""The stores on DynamoDB; docs/table.md lists every access pattern with its key and its cost."""

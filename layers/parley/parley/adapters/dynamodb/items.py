@@ -1,0 +1,188 @@
+"""Domain values as items of a table, and back.
+
+An item is a flat mapping of text and whole numbers; what is absent is None. Times are ISO 8601 in
+UTC with microseconds, enumerations their values, and mappings JSON text, which unlike DynamoDB's
+own maps keeps its order and every JSON number. Keys aren't part of it: see `keys`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from parley.adapters.dynamodb.keys import timestamp
+from parley.domain.conversations import Conversation, FinishReason, Message, Role, Status, Usage
+from parley.domain.ids import ConversationId, MessageId
+from parley.domain.tenants import ApiKey, KeyKind, Limits, ModelRoute, Tenant
+from parley.domain.turns import UsageRecord
+
+Item = dict[str, Any]
+"""Attributes by name, in Python's values: `str`, `int` or, to be left out, None."""
+
+
+# DynamoDB's own notation -----------------------------------------------------------------------
+
+
+def encode(item: Mapping[str, str | int | None]) -> dict[str, dict[str, str]]:
+    """An item as DynamoDB's requests carry it."""
+    return {
+        name: {"N": str(value)} if isinstance(value, int) else {"S": value}
+        for name, value in item.items()
+        if value is not None
+    }
+
+
+def decode(raw: Mapping[str, Mapping[str, Any]]) -> Item:
+    """An item as DynamoDB's responses carry it, read back."""
+    return {name: int(value["N"]) if "N" in value else value["S"] for name, value in raw.items()}
+
+
+# Conversations ---------------------------------------------------------------------------------
+
+
+def from_conversation(conversation: Conversation) -> Item:
+    """A conversation's head, without what its key says and without the system prompt."""
+    return {
+        "user": conversation.user,
+        "created_at": timestamp(conversation.created_at),
+        "updated_at": timestamp(conversation.updated_at),
+        "title": conversation.title,
+        "model": conversation.model,
+        "metadata": _dump(conversation.metadata) if conversation.metadata else None,
+        "message_count": conversation.message_count,
+    }
+
+
+def to_conversation(
+    tenant: str, id_: ConversationId, head: Item, system_prompt: str | None
+) -> Conversation:
+    """The conversation with this head."""
+    return Conversation(
+        id=id_,
+        tenant=tenant,
+        user=head["user"],
+        created_at=_moment(head["created_at"]),
+        updated_at=_moment(head["updated_at"]),
+        title=head.get("title"),
+        system_prompt=system_prompt,
+        model=head.get("model"),
+        metadata=json.loads(head.get("metadata", "{}")),
+        message_count=head["message_count"],
+    )
+
+
+def from_message(message: Message) -> Item:
+    """A message without what its key says and without its text, which `split` turns into items."""
+    return {
+        "role": message.role.value,
+        "status": message.status.value,
+        "created_at": timestamp(message.created_at),
+        "model": message.model,
+        "finish_reason": message.finish_reason.value if message.finish_reason else None,
+        **_from_usage(message.usage),
+        "error": message.error,
+    }
+
+
+def to_message(id_: MessageId, item: Item, text: str) -> Message:
+    """The message of this item."""
+    reason = item.get("finish_reason")
+    return Message(
+        id=id_,
+        role=Role(item["role"]),
+        text=text,
+        status=Status(item["status"]),
+        created_at=_moment(item["created_at"]),
+        model=item.get("model"),
+        finish_reason=FinishReason(reason) if reason else None,
+        usage=_to_usage(item),
+        error=item.get("error"),
+    )
+
+
+# The ledger ------------------------------------------------------------------------------------
+
+
+def from_record(record: UsageRecord) -> Item:
+    """A ledger line without what its key says."""
+    return {
+        "user": record.user,
+        "key_id": record.key_id,
+        "dialect": record.dialect,
+        "model": record.model,
+        "status": record.status.value,
+        **_from_usage(record.usage),
+        "at": timestamp(record.at),
+    }
+
+
+# The directory ---------------------------------------------------------------------------------
+
+
+def from_tenant(tenant: Tenant) -> Item:
+    """A tenant's item."""
+    return {
+        "id": tenant.id,
+        "created_at": timestamp(tenant.created_at),
+        "models": _dump({name: asdict(route) for name, route in tenant.models.items()}),
+        "limits": _dump(asdict(tenant.limits)),
+    }
+
+
+def to_tenant(item: Item) -> Tenant:
+    """The tenant of this item."""
+    models = json.loads(item["models"])
+    return Tenant(
+        id=item["id"],
+        created_at=_moment(item["created_at"]),
+        models={name: ModelRoute(**route) for name, route in models.items()},
+        limits=Limits(**json.loads(item["limits"])),
+    )
+
+
+def from_key(key: ApiKey) -> Item:
+    """An API key's item."""
+    return {
+        "id": key.id,
+        "tenant": key.tenant,
+        "kind": key.kind.value,
+        "created_at": timestamp(key.created_at),
+        "revoked_at": timestamp(key.revoked_at) if key.revoked_at else None,
+    }
+
+
+def to_key(digest: str, item: Item) -> ApiKey:
+    """The API key of this item."""
+    revoked_at = item.get("revoked_at")
+    return ApiKey(
+        id=item["id"],
+        tenant=item["tenant"],
+        kind=KeyKind(item["kind"]),
+        digest=digest,
+        created_at=_moment(item["created_at"]),
+        revoked_at=_moment(revoked_at) if revoked_at else None,
+    )
+
+
+# Parts of items --------------------------------------------------------------------------------
+
+
+def _from_usage(usage: Usage | None) -> Item:
+    if usage is None:
+        return {}
+    return {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+
+
+def _to_usage(item: Item) -> Usage | None:
+    if "prompt_tokens" not in item:
+        return None
+    return Usage(item["prompt_tokens"], item["completion_tokens"])
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _dump(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,184 @@
+"""The keys of every item, all in one place; docs/table.md lists who uses them.
+
+A partition key begins with the tenant, so no operation reaches another tenant's data. The one
+exception is the lookup of an API key by its digest, which is how the tenant is found.
+
+Within a conversation's partition, sort keys are ordered so that one backward query reads what a
+turn needs and nothing else:
+
+    body#…              long texts in parts
+    message#0000001     the messages
+    message#0000002
+    ~head               title, counter and so on: rewritten by every turn, so kept small
+    ~prompt             the system prompt, where there is one
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from parley.domain.ids import ConversationId, MessageId
+
+LEDGER_SHARDS = 10
+"""Partitions over which a tenant's day of usage is spread: one takes 1,000 writes a second."""
+
+_LONGEST_NAME = 512
+_AFTER_ALL = "~~"
+
+
+class Key(NamedTuple):
+    """The primary key of one item."""
+
+    pk: str
+    sk: str
+
+
+class Range(NamedTuple):
+    """Neighbouring items of one partition, both ends included."""
+
+    pk: str
+    first: str
+    last: str
+
+
+def of(item: Mapping[str, str]) -> Key:
+    """The key of an item that was read."""
+    return Key(item["pk"], item["sk"])
+
+
+# The conversations table -----------------------------------------------------------------------
+
+
+def head(tenant: str, conversation: ConversationId) -> Key:
+    """A conversation's head."""
+    return Key(_conversation(tenant, conversation), "~head")
+
+
+def prompt(tenant: str, conversation: ConversationId) -> Key:
+    """A conversation's system prompt."""
+    return Key(_conversation(tenant, conversation), "~prompt")
+
+
+def head_and_prompt(tenant: str, conversation: ConversationId) -> Range:
+    """What there is of a conversation but messages."""
+    return Range(_conversation(tenant, conversation), "~head", _AFTER_ALL)
+
+
+def message(tenant: str, message: MessageId) -> Key:
+    """One message."""
+    return Key(_conversation(tenant, message.conversation), _message(message.sequence))
+
+
+def messages(tenant: str, conversation: ConversationId, first: int, last: int) -> Range:
+    """The messages numbered `first` to `last`."""
+    return Range(_conversation(tenant, conversation), _message(first), _message(last))
+
+
+def messages_and_head(tenant: str, conversation: ConversationId) -> Range:
+    """All messages, then the head, then the prompt; to be read backwards."""
+    return Range(_conversation(tenant, conversation), _message(0), _AFTER_ALL)
+
+
+def everything(tenant: str, conversation: ConversationId) -> Range:
+    """All items of a conversation."""
+    return Range(_conversation(tenant, conversation), " ", _AFTER_ALL)
+
+
+def sequence(sort_key: str) -> int | None:
+    """The sequence number in a message's sort key; None for any other item's."""
+    kind, _, number = sort_key.partition("#")
+    return int(number) if kind == "message" else None
+
+
+def listed(tenant: str, user: str, created_at: datetime, conversation: ConversationId) -> Key:
+    """The entry of a conversation in its user's list."""
+    return Key(
+        _user(tenant, user), f"conversation#{timestamp(created_at)}#{conversation.number:010}"
+    )
+
+
+def list_of(tenant: str, user: str) -> Range:
+    """A user's list of conversations, in order of creation."""
+    return Range(_user(tenant, user), "conversation#", f"conversation#{_AFTER_ALL}")
+
+
+def listed_conversation(sort_key: str) -> ConversationId:
+    """The conversation that an entry of a user's list stands for."""
+    return ConversationId(int(sort_key.rpartition("#")[2]))
+
+
+# The transient table ---------------------------------------------------------------------------
+
+
+def completion(tenant: str, completion: MessageId) -> Key:
+    """The reply of a stateless completion."""
+    return Key(f"{_tenant(tenant)}#R#{completion.number}", "reply")
+
+
+def window(name: str, seconds: int, start: int) -> Key:
+    """The counter of one window of time; `name` begins with the tenant's id."""
+    return Key(f"{_tenant(name)}#W#{seconds}", f"{start:011}")
+
+
+# The ledger ------------------------------------------------------------------------------------
+
+
+def ledger_line(tenant: str, day: datetime, turn: MessageId) -> Key:
+    """The ledger line of a turn; there can be only one, as nothing in its sort key varies."""
+    # Replies have even numbers; halving them first brings every shard into use.
+    shard = (turn.conversation.number + turn.sequence // 2) % LEDGER_SHARDS
+    return Key(f"{_tenant(tenant)}#{day.astimezone(UTC):%Y-%m-%d}#{shard}", f"{turn.number:016}")
+
+
+# The directory ---------------------------------------------------------------------------------
+
+
+def api_key(digest: str) -> Key:
+    """An API key by the digest of its text."""
+    return Key(f"KEY#{digest}", "key")
+
+
+def tenant(tenant: str) -> Key:
+    """A tenant's own item."""
+    return Key(_tenant(tenant), "tenant")
+
+
+# Parts of keys ---------------------------------------------------------------------------------
+
+
+def body_part(owner: Key, digest: str, part: int) -> Key:
+    """One part of the text of an item that can't hold it.
+
+    The digest of the text is in the key: whoever writes parts for a change that then doesn't come
+    about hasn't touched the parts of the one that did.
+    """
+    return Key(owner.pk, f"body#{owner.sk}#{digest}#{part:04}")
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment as text that sorts by time: ISO 8601 in UTC with microseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _conversation(tenant: str, conversation: ConversationId) -> str:
+    return f"{_tenant(tenant)}#C#{conversation.number}"
+
+
+def _message(sequence: int) -> str:
+    return f"message#{sequence:07}"
+
+
+def _user(tenant: str, user: str) -> str:
+    return f"{_tenant(tenant)}#U#{_name(user)}"
+
+
+def _tenant(tenant: str) -> str:
+    return f"T#{_name(tenant)}"
+
+
+def _name(text: str) -> str:
+    """Text from outside as part of a key: of bounded length, and free of the separator."""
+    if len(text.encode()) > _LONGEST_NAME:
+        return f"%SHA256%{hashlib.sha256(text.encode()).hexdigest()}"
+    return text.replace("%", "%25").replace("#", "%23")

@@ -1,0 +1,239 @@
+"""The stores in the memory of one process, for tests: they keep every promise but durability."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from threading import RLock
+
+from parley.domain.conversations import Conversation, Message, Page, Role, Scope, Status
+from parley.domain.errors import Conflict, ConversationFull, NotFound
+from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
+from parley.domain.tenants import ApiKey, Tenant
+from parley.domain.turns import UsageRecord
+from parley.ports import Clock
+
+COMPLETION_LIFETIME = timedelta(days=1)
+
+_Name = tuple[str, ConversationId]
+
+
+class MemoryConversations:
+    """The `ConversationStore` in memory, safe to use from many threads.
+
+    Attributes:
+        ledger: the usage records of all settled turns, in the order of settling.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.ledger: list[UsageRecord] = []
+        self._clock = clock
+        self._lock = RLock()
+        self._heads: dict[_Name, Conversation] = {}
+        self._messages: dict[_Name, list[Message]] = {}
+        self._completions: dict[tuple[str, MessageId], tuple[str | None, datetime, Message]] = {}
+
+    async def create(self, conversation: Conversation) -> None:
+        """Keep a new conversation."""
+        name = (conversation.tenant, conversation.id)
+        with self._lock:
+            if name in self._heads:
+                raise Conflict("This conversation id is taken.")
+            self._heads[name] = _copy(conversation)
+            self._messages[name] = []
+
+    async def get(self, scope: Scope, conversation: ConversationId) -> Conversation:
+        """Read a conversation's head."""
+        with self._lock:
+            return self._head(scope, conversation)
+
+    async def get_with_newest(
+        self, scope: Scope, conversation: ConversationId, limit: int
+    ) -> tuple[Conversation, tuple[Message, ...]]:
+        """Read a conversation's head and its newest messages."""
+        with self._lock:
+            head = self._head(scope, conversation)
+            messages = self._messages[head.tenant, head.id]
+            return head, tuple(messages[max(len(messages) - limit, 0) :])
+
+    async def list_conversations(
+        self,
+        scope: Scope,
+        user: str,
+        *,
+        limit: int,
+        after: ConversationId | None = None,
+        offset: int = 0,
+        newest_first: bool = True,
+    ) -> Page[Conversation]:
+        """List a user's conversations in order of creation."""
+        if not scope.covers(user):
+            return Page((), has_more=False)
+        with self._lock:
+            listed = self._listed(scope, user, newest_first=newest_first)
+            if after is not None:
+                if after not in (head.id for head in listed):
+                    raise NotFound("No such conversation.")
+                offset += [head.id for head in listed].index(after) + 1
+            return Page(
+                tuple(_copy(head) for head in listed[offset : offset + limit]),
+                has_more=len(listed) > offset + limit,
+            )
+
+    async def count_conversations(self, scope: Scope, user: str) -> int:
+        """How many conversations a user has."""
+        if not scope.covers(user):
+            return 0
+        with self._lock:
+            return len(self._listed(scope, user, newest_first=False))
+
+    async def delete(self, scope: Scope, conversation: ConversationId) -> None:
+        """Remove a conversation with all its messages."""
+        with self._lock:
+            head = self._head(scope, conversation)
+            del self._heads[head.tenant, head.id]
+            del self._messages[head.tenant, head.id]
+
+    async def messages(
+        self, conversation: Conversation, *, first: int, last: int
+    ) -> tuple[Message, ...]:
+        """Read the messages numbered `first` to `last`."""
+        first = max(first, 1)
+        if first > last:
+            return ()
+        with self._lock:
+            head = self._head(Scope(conversation.tenant), conversation.id)
+            return tuple(self._messages[head.tenant, head.id][first - 1 : last])
+
+    async def append_turn(
+        self, conversation: Conversation, *, text: str, model: str, at: datetime
+    ) -> tuple[Message, Message]:
+        """Append a user's message and a pending reply."""
+        with self._lock:
+            head = self._head(Scope(conversation.tenant), conversation.id)
+            count = head.message_count + 2
+            if count > MAX_SEQUENCE:
+                raise ConversationFull("This conversation is full. Please start a new one.")
+            user = Message(
+                id=MessageId(head.id, count - 1),
+                role=Role.USER,
+                text=text,
+                status=Status.COMPLETED,
+                created_at=at,
+            )
+            reply = Message(
+                id=MessageId(head.id, count),
+                role=Role.ASSISTANT,
+                text="",
+                status=Status.PENDING,
+                created_at=at,
+                model=model,
+            )
+            self._messages[head.tenant, head.id] += [user, reply]
+            self._heads[head.tenant, head.id] = replace(head, message_count=count, updated_at=at)
+            return user, reply
+
+    async def settle_turn(self, reply: Message, record: UsageRecord) -> bool:
+        """Replace a pending reply by its final form."""
+        with self._lock:
+            messages = self._messages.get((record.tenant, reply.id.conversation), [])
+            index = reply.id.sequence - 1
+            if index >= len(messages) or messages[index].status is not Status.PENDING:
+                return False
+            messages[index] = reply
+            self.ledger.append(record)
+            return True
+
+    async def begin_completion(self, scope: Scope, reply: Message) -> None:
+        """Keep the pending reply of a stateless completion for a day."""
+        kept = (scope.user, reply.created_at + COMPLETION_LIFETIME, reply)
+        with self._lock:
+            if self._completions.setdefault((scope.tenant, reply.id), kept) != kept:
+                raise Conflict("This completion id is taken.")
+
+    async def settle_completion(self, reply: Message, record: UsageRecord) -> bool:
+        """Settle a stateless completion."""
+        name = (record.tenant, reply.id)
+        with self._lock:
+            user, _, pending = self._completions.get(name, (None, None, None))
+            if pending is None or pending.status is not Status.PENDING:
+                return False
+            self._completions[name] = (user, record.at + COMPLETION_LIFETIME, reply)
+            self.ledger.append(record)
+            return True
+
+    async def get_completion(self, scope: Scope, completion: MessageId) -> Message:
+        """Read a stateless completion's reply."""
+        with self._lock:
+            kept = self._completions.get((scope.tenant, completion))
+        if (
+            kept is None
+            or kept[1] <= self._clock.now()
+            or (scope.user is not None and kept[0] != scope.user)
+        ):
+            raise NotFound("No such completion.")
+        return kept[2]
+
+    def _head(self, scope: Scope, conversation: ConversationId) -> Conversation:
+        head = self._heads.get((scope.tenant, conversation))
+        if head is None or not scope.covers(head.user):
+            raise NotFound("No such conversation.")
+        return _copy(head)
+
+    def _listed(self, scope: Scope, user: str, *, newest_first: bool) -> list[Conversation]:
+        mine: Iterable[Conversation] = (
+            head
+            for head in self._heads.values()
+            if head.tenant == scope.tenant and head.user == user
+        )
+        return sorted(mine, key=lambda head: (head.created_at, head.id), reverse=newest_first)
+
+
+class MemoryDirectory:
+    """The `Directory` in memory."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, ApiKey] = {}
+        self._tenants: dict[str, Tenant] = {}
+
+    async def find_key(self, digest: str) -> ApiKey | None:
+        """The key with this digest."""
+        return self._keys.get(digest)
+
+    async def get_tenant(self, tenant: str) -> Tenant | None:
+        """The tenant of this id."""
+        return self._tenants.get(tenant)
+
+    async def put_tenant(self, tenant: Tenant) -> None:
+        """Create or replace a tenant."""
+        self._tenants[tenant.id] = tenant
+
+    async def put_key(self, key: ApiKey) -> None:
+        """Create or replace a key."""
+        self._keys[key.digest] = key
+
+
+class MemoryCounter:
+    """The `Counter` in memory, safe to use from many threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = RLock()
+        self._counted: dict[tuple[str, int, int], int] = {}
+
+    async def admit(self, name: str, *, limit: int, window: int) -> tuple[bool, int, float]:
+        """Count one event of `name`."""
+        now = self._clock.now().timestamp()
+        start = int(now // window) * window
+        left = start + window - now
+        with self._lock:
+            counted = self._counted.get((name, window, start), 0)
+            if counted >= limit:
+                return False, 0, left
+            self._counted[name, window, start] = counted + 1
+            return True, limit - counted - 1, left
+
+
+def _copy(conversation: Conversation) -> Conversation:
+    """An equal value that shares nothing; its metadata goes through JSON, as in every store."""
+    return replace(conversation, metadata=json.loads(json.dumps(dict(conversation.metadata))))

@@ -1,0 +1,67 @@
+"""Secrets from AWS Secrets Manager, and from memory."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from parley.adapters.aws import in_thread
+from parley.domain.errors import StoreUnavailable
+from parley.ports import Clock
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+CACHED_SECONDS = 300
+"""How long a change of a secret may go unnoticed."""
+
+
+class SecretsManager:
+    """`Secrets` read from AWS Secrets Manager, each about once in five minutes."""
+
+    def __init__(self, client: "SecretsManagerClient", clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._cache: dict[str, tuple[float, str]] = {}
+
+    async def get(self, name: str) -> str:
+        """The current text of the secret with this name or ARN.
+
+        Raises:
+            StoreUnavailable: it can't be read, doesn't exist or isn't text.
+        """
+        now = self._clock.monotonic()
+        cached = self._cache.get(name)
+        if cached is None or now - cached[0] >= CACHED_SECONDS:
+            cached = (now, await self._read(name))
+            self._cache[name] = cached
+        return cached[1]
+
+    @in_thread
+    def _read(self, name: str) -> str:
+        try:
+            return self._client.get_secret_value(SecretId=name)["SecretString"]
+        except (ClientError, BotoCoreError, KeyError) as error:
+            raise _unreadable() from error
+
+
+class MemorySecrets:
+    """`Secrets` from a mapping; for tests."""
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        self._secrets = secrets
+
+    async def get(self, name: str) -> str:
+        """The text of the secret with this name.
+
+        Raises:
+            StoreUnavailable: there is none.
+        """
+        try:
+            return self._secrets[name]
+        except KeyError as error:
+            raise _unreadable() from error
+
+
+def _unreadable() -> StoreUnavailable:
+    return StoreUnavailable("A secret of this service can't be read right now. Please try again.")
