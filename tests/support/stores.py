@@ -1,0 +1,150 @@
+"""The stores under test, and short ways to fill them."""
+
+import itertools
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from parley.adapters.dynamodb.client import Database, Tables
+from parley.adapters.dynamodb.conversations import DynamoConversations
+from parley.adapters.dynamodb.counter import DynamoCounter
+from parley.adapters.dynamodb.directory import DynamoDirectory
+from parley.adapters.memory import MemoryConversations, MemoryCounter, MemoryDirectory
+from parley.domain.conversations import (
+    DEFAULT_USER,
+    Conversation,
+    FinishReason,
+    Message,
+    Scope,
+    Status,
+    Usage,
+)
+from parley.domain.ids import ConversationId, MessageId
+from parley.domain.turns import UsageRecord
+from parley.ports import ConversationStore, Counter, Directory
+from tests.support.clock import ManualClock
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_numbers = itertools.count(1000)
+
+
+@dataclass(kw_only=True)
+class Stores:
+    """One implementation of the three stores, in the hands of a tenant that nobody else uses."""
+
+    conversations: ConversationStore
+    directory: Directory
+    counter: Counter
+    clock: ManualClock
+    settled: Callable[[str], Sequence[int]]
+    """The numbers of the turns in a tenant's ledger."""
+    tenant: str = field(default_factory=lambda: f"tenant-{uuid.uuid4()}")
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.tenant)
+
+    def new(self, **fields: Any) -> Conversation:
+        """A conversation that isn't stored yet."""
+        values: dict[str, Any] = {
+            "id": ConversationId(next(_numbers)),
+            "tenant": self.tenant,
+            "user": DEFAULT_USER,
+            "created_at": self.clock.now(),
+            "updated_at": self.clock.now(),
+        }
+        return Conversation(**(values | fields))
+
+    async def begin(self, **fields: Any) -> Conversation:
+        """A stored conversation."""
+        conversation = self.new(**fields)
+        await self.conversations.create(conversation)
+        return conversation
+
+    async def append(
+        self, conversation: Conversation, text: str = "Hello?"
+    ) -> tuple[Message, Message]:
+        return await self.conversations.append_turn(
+            conversation, text=text, model="a-model", at=self.clock.now()
+        )
+
+    async def settle(self, reply: Message) -> bool:
+        return await self.conversations.settle_turn(reply, self.record(reply))
+
+    async def take_turn(
+        self, conversation: Conversation, text: str = "Hello?", answer: str = "Hi!"
+    ) -> tuple[Message, Message]:
+        """A whole turn, settled."""
+        user, pending = await self.append(conversation, text)
+        reply = finished(pending, answer)
+        assert await self.settle(reply)
+        return user, reply
+
+    def record(self, reply: Message) -> UsageRecord:
+        return UsageRecord(
+            tenant=self.tenant,
+            user=DEFAULT_USER,
+            key_id="key-1",
+            dialect="openai",
+            turn=reply.id,
+            model="a-model",
+            status=reply.status,
+            usage=reply.usage,
+            at=self.clock.now(),
+        )
+
+
+def finished(reply: Message, text: str, **fields: Any) -> Message:
+    """The final form of a pending reply."""
+    values: dict[str, Any] = {
+        "id": reply.id,
+        "role": reply.role,
+        "text": text,
+        "status": Status.COMPLETED,
+        "created_at": reply.created_at,
+        "model": reply.model,
+        "finish_reason": FinishReason.STOP,
+        "usage": Usage(prompt_tokens=11, completion_tokens=7),
+    }
+    return Message(**(values | fields))
+
+
+def in_memory(clock: ManualClock) -> Stores:
+    conversations = MemoryConversations(clock)
+
+    def settled(tenant: str) -> list[int]:
+        return sorted(line.turn.number for line in conversations.ledger if line.tenant == tenant)
+
+    return Stores(
+        conversations=conversations,
+        directory=MemoryDirectory(),
+        counter=MemoryCounter(clock),
+        clock=clock,
+        settled=settled,
+    )
+
+
+def on_dynamodb(client: "DynamoDBClient", tables: Tables, clock: ManualClock) -> Stores:
+    database = Database(client, clock)
+
+    def settled(tenant: str) -> list[int]:
+        pages = client.get_paginator("scan").paginate(TableName=tables.ledger)
+        lines = (item for page in pages for item in page["Items"])
+        prefix = f"T#{tenant}#"
+        return sorted(int(line["sk"]["S"]) for line in lines if line["pk"]["S"].startswith(prefix))
+
+    return Stores(
+        conversations=DynamoConversations(database, tables, clock),
+        directory=DynamoDirectory(database, tables),
+        counter=DynamoCounter(database, tables, clock),
+        clock=clock,
+        settled=settled,
+    )
+
+
+def completion_id() -> MessageId:
+    """The id of a stateless completion that nobody else uses."""
+    return MessageId(ConversationId(next(_numbers)), 1)
