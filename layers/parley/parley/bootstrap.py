@@ -3,7 +3,18 @@
 import functools
 from dataclasses import dataclass
 
-from parley.ports import Models
+import boto3
+from aws_lambda_powertools import Logger
+
+from parley.adapters.aws import CONFIG
+from parley.adapters.dynamodb.client import Database, Tables, connect
+from parley.adapters.dynamodb.conversations import DynamoConversations
+from parley.adapters.dynamodb.counter import DynamoCounter
+from parley.adapters.dynamodb.directory import DynamoDirectory
+from parley.adapters.models.registry import BackEnds
+from parley.adapters.secrets import SecretsManager
+from parley.adapters.system import RandomIds, SystemClock
+from parley.ports import ConversationStore, Directory, Models
 from parley.services.conversations import Conversations
 from parley.services.credentials import Credentials
 from parley.services.limits import Limits
@@ -13,13 +24,15 @@ from parley.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The use cases, ready to run."""
+    """The use cases, ready to run, and what an operator's tools need besides."""
 
     credentials: Credentials
     limits: Limits
     conversations: Conversations
     turns: Turns
     models: Models
+    directory: Directory
+    store: ConversationStore
 
 
 @functools.cache
@@ -30,3 +43,29 @@ def services() -> Services:
         RuntimeError: a setting is missing; the message names it.
     """
     return build(Settings.from_environment())
+
+
+def build(settings: Settings) -> Services:
+    """Make the services; nothing is called yet, so nothing but a missing library can fail."""
+    Logger(service="parley", level=settings.log_level)
+    clock, ids = SystemClock(), RandomIds()
+    database = Database(connect(), clock)
+    tables = Tables(
+        directory=settings.directory_table,
+        conversations=settings.conversations_table,
+        transient=settings.transient_table,
+        ledger=settings.ledger_table,
+    )
+    secrets = SecretsManager(boto3.client("secretsmanager", config=CONFIG), clock)
+    directory = DynamoDirectory(database, tables)
+    store = DynamoConversations(database, tables, clock)
+    models = BackEnds(embedded_gguf=settings.embedded_gguf)
+    return Services(
+        credentials=Credentials(directory, secrets, clock, ids, settings.pepper_secret),
+        limits=Limits(DynamoCounter(database, tables, clock)),
+        conversations=Conversations(store, clock, ids),
+        turns=Turns(store, models, clock, ids),
+        models=models,
+        directory=directory,
+        store=store,
+    )

@@ -20,12 +20,13 @@ MAX_BODY = 6 * 1024 * 1024
 
 def application(*routers: APIRouter) -> FastAPI:
     """An application that serves these routes, refuses all others and answers `GET /health`."""
-    app = FastAPI(openapi_url=None, lifespan=_lifespan)
+    app = FastAPI(openapi_url=None, lifespan=_lifespan, redirect_slashes=False)
     for router in routers:
         app.include_router(router)
     app.add_api_route("/health", _health, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_middleware(_BodyLimit)
+    app.add_middleware(_TrailingSlash)
     return app
 
 
@@ -50,6 +51,18 @@ async def _refuse(request: Request, _: Exception) -> Response:
         response.headers["allow"] = methods
     response.headers["x-request-id"] = request_id(request.scope)
     return response
+
+
+class _TrailingSlash:
+    """Serve `/v1/chats/` as `/v1/chats`, as API Gateway does; a redirect would lose the stage."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] != "/":
+            scope = {**scope, "path": scope["path"].removesuffix("/")}
+        await self._app(scope, receive, send)
 
 
 class _BodyLimit:

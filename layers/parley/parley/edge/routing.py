@@ -81,9 +81,27 @@ class _Route(APIRoute):
             elapsed = (time.perf_counter() - began) * 1000
             response.headers.update(self.dialect.headers(request.state.allowance, elapsed))
             response.headers["x-request-id"] = request_id(request.scope)
+            self._log(request, response, elapsed)
             return response
 
         return handle
+
+    def _log(self, request: Request, response: Response, elapsed_ms: float) -> None:
+        """One line a request: who asked for what and how it went, never what was said."""
+        caller: Caller | None = getattr(request.state, "caller", None)
+        log.info(
+            "request",
+            extra={
+                "request_id": response.headers["x-request-id"],
+                "dialect": self.dialect.name,
+                "method": request.method,
+                "route": self.path,
+                "status": response.status_code,
+                "elapsed_ms": round(elapsed_ms, 1),
+                "tenant": caller and caller.tenant.id,
+                "key_id": caller and caller.key_id,
+            },
+        )
 
 
 def request_id(scope: Scope) -> str:

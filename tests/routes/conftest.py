@@ -1,0 +1,157 @@
+"""Functions invoked as Lambda invokes them, over tables that moto makes from the template."""
+
+import asyncio
+import importlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from local import environment, provision
+from local.intrinsics import Evaluator
+from local.routes import functions
+from local.seed import seed
+from local.template import load
+from parley import bootstrap
+from parley.domain.conversations import Conversation
+from parley.domain.ids import ConversationId
+from parley.domain.tenants import ModelRoute, Tenant
+from parley.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = load(ROOT / "template.yaml")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+CHAT = str(ConversationId(4711))
+"""The chat that event files name."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a function answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+class Invoke(Protocol):
+    """Invokes a function with its event file."""
+
+    def __call__(
+        self,
+        name: str,
+        *,
+        query: Mapping[str, str] | None = ...,
+        headers: Mapping[str, str] | None = None,
+        **body: Any,
+    ) -> Reply:
+        """Take `<dialect>/<verb_noun>`, and what to change in the event."""
+        ...
+
+
+class Context:
+    """What Lambda tells a function of its invocation."""
+
+    aws_request_id = "4c7a1f0e-6f5b-4a86-9f43-7f6f5d1c0e11"
+    function_name = "parley"
+    function_version = "$LATEST"
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:parley"
+    log_group_name = "/aws/lambda/parley"
+    log_stream_name = "2026/01/01/[$LATEST]0"
+    memory_limit_in_mb = 512
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 29_000
+
+
+@pytest.fixture
+def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[bootstrap.Services]:
+    """Tables from the template, the demo tenants, and the services of a fresh process over them.
+
+    The demo tenant's models are scripted here, so that no test waits for one.
+    """
+    variables = environment.of_functions(TEMPLATE, {}, "")
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "PARLEY_")):
+            monkeypatch.delenv(name)
+    for name, value in variables.items():
+        if name.startswith(("AWS_", "PARLEY_")) and value:
+            monkeypatch.setenv(name, value)
+    bootstrap.services.cache_clear()
+    with mock_aws():
+        provision.create_tables(TEMPLATE, boto3.client("dynamodb"))
+        provision.create_secrets(TEMPLATE, boto3.client("secretsmanager"))
+        made = bootstrap.services()
+        asyncio.run(seed(made.directory, _pepper()))
+        scripted = ModelRoute("scripted", "scripted")
+        models = {"wesen-chat-v1": scripted, "smollm2-135m": scripted}
+        asyncio.run(made.directory.put_tenant(Tenant(id="demo", created_at=NOW, models=models)))
+        yield made
+    bootstrap.services.cache_clear()
+
+
+def _pepper() -> str:
+    name = Settings.from_environment().pepper_secret
+    return boto3.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
+
+
+@pytest.fixture
+def stored_chat(services: bootstrap.Services) -> str:
+    """The chat that event files name, without messages."""
+    conversation = Conversation(
+        id=ConversationId(4711), tenant="demo", user="user-81", created_at=NOW, updated_at=NOW
+    )
+    asyncio.run(services.store.create(conversation))
+    return CHAT
+
+
+@pytest.fixture
+def invoke(services: bootstrap.Services) -> Invoke:
+    """Invoke functions by the handlers the template names."""
+    declared = {
+        function.module: function for function, _ in functions(TEMPLATE, Evaluator(TEMPLATE))
+    }
+
+    def invoke(
+        name: str,
+        *,
+        query: Mapping[str, str] | None = KEEP,
+        headers: Mapping[str, str] | None = None,
+        **body: Any,
+    ) -> Reply:
+        event = json.loads((ROOT / "events" / f"{name}.json").read_text())
+        if query is not KEEP:
+            event["queryStringParameters"] = query
+            event["multiValueQueryStringParameters"] = query and {
+                field: [value] for field, value in query.items()
+            }
+        for field, value in (headers or {}).items():
+            event["headers"][field] = value
+            event["multiValueHeaders"][field] = [value]
+        if body:
+            event["body"] = json.dumps(json.loads(event["body"]) | body)
+        module = f"functions.{name.replace('/', '.')}"
+        function = declared.get(module) or declared["functions.streaming.app"]
+        handler = getattr(importlib.import_module(function.module), function.attribute)
+        answer = handler(event, Context())
+        assert answer["isBase64Encoded"] is False
+        sent = {field.lower(): values[-1] for field, values in answer["multiValueHeaders"].items()}
+        return Reply(answer["statusCode"], sent, answer["body"])
+
+    return invoke
+
+
+KEEP: Mapping[str, str] = {}
+"""Stands for the event file's own query."""

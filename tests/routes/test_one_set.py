@@ -1,0 +1,109 @@
+"""Routes in the template, handler modules, event files, dialects and route tests are one set."""
+
+import ast
+import importlib
+import json
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+from local.intrinsics import Evaluator
+from local.routes import ANY, routes
+from local.template import load
+from parley.dialects.registry import DIALECTS
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = load(ROOT / "template.yaml")
+DECLARED = routes(TEMPLATE, Evaluator(TEMPLATE))
+
+Route = tuple[str, str]
+"""A method and a path."""
+
+
+def modules() -> dict[str, APIRouter | None]:
+    """Every route module by `<dialect>/<verb_noun>`, with its router."""
+    found = {}
+    for file in sorted((ROOT / "functions").rglob("*.py")):
+        parts = file.relative_to(ROOT).with_suffix("").parts
+        if parts[-1] in {"__init__", "app"}:
+            continue
+        module = importlib.import_module(".".join(parts))
+        found["/".join(parts[-2:])] = getattr(module, "router", None)
+    return found
+
+
+def routes_of(router: APIRouter) -> list[Route]:
+    return [
+        (method, route.path)
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods
+    ]
+
+
+def declared() -> dict[Route, str]:
+    """The function's module by route, without the methods that are refused."""
+    return {
+        (route.method, route.resource): route.function.module
+        for route in DECLARED
+        if route.method != ANY
+    }
+
+
+def test_a_route_module_serves_one_route_and_the_template_declares_it() -> None:
+    served = {name: routes_of(router) for name, router in modules().items() if router}
+    assert all(len(found) == 1 for found in served.values()), served
+    assert sorted(route for found in served.values() for route in found) == sorted(declared())
+
+
+def test_the_template_names_the_module_that_serves_the_route() -> None:
+    for name, router in modules().items():
+        if router is None:
+            continue
+        [route] = routes_of(router)
+        assert declared()[route] in {
+            f"functions.{name.replace('/', '.')}",
+            "functions.streaming.app",
+        }
+
+
+def test_a_streaming_route_is_declared_as_one_and_no_other_is() -> None:
+    for route in DECLARED:
+        assert route.streams == (route.function.module == "functions.streaming.app"), route
+
+
+def test_every_module_has_an_event_file_for_its_route_and_there_are_no_others() -> None:
+    files = {
+        "/".join(file.with_suffix("").parts[-2:]): json.loads(file.read_text())
+        for file in (ROOT / "events").rglob("*.json")
+    }
+    known = modules()
+    assert sorted(files) == sorted(known)
+    for name, event in files.items():
+        router = known[name]
+        if router is not None:
+            assert (event["httpMethod"], event["resource"]) in routes_of(router)
+
+
+def test_every_module_has_a_route_test() -> None:
+    for name in modules():
+        dialect, verb = name.split("/")
+        tree = ast.parse((ROOT / "tests" / "routes" / f"test_{dialect}.py").read_text())
+        tests = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+        assert any(test.startswith(f"test_{verb}_") for test in tests), name
+
+
+def test_every_path_refuses_the_methods_it_does_not_have() -> None:
+    refusing = {route.resource for route in DECLARED if route.method == ANY}
+    assert refusing == {path for _, path in declared()}
+
+
+def test_the_dialects_know_their_routes() -> None:
+    known = {
+        (method, path)
+        for dialect in DIALECTS
+        for path, methods in dialect.routes.items()
+        for method in methods.split(", ")
+    }
+    assert known == set(declared())
