@@ -1,0 +1,54 @@
+# Everything is installed on first use, from the lock files, and again only when they change.
+# Nothing is needed but git, make, and Python 3.11 or newer with pip (or uv).
+
+DEV := .venv/.synced
+SAM_CLI := .venv-sam/.synced
+SAM := .venv-sam/bin/sam
+
+export PYTHONPATH := $(CURDIR)/layers/parley
+export SAM_CLI_TELEMETRY := 0
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help dev test check build sam-local bench lock clean
+
+help: ## List these commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
+	  do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+dev: $(DEV) ## Serve the local stack on http://127.0.0.1:8000 (PORT=, DATA_DIR= change it)
+	@.venv/bin/python -m local
+
+test: $(DEV) ## Run all tests that need no Docker (ARGS= goes to pytest)
+	.venv/bin/pytest $(ARGS)
+
+check: $(DEV) $(SAM_CLI) ## Lint, format, types, import rules, template, locks
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(SAM) validate
+	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+	scripts/lock --check
+
+build: $(SAM_CLI) ## Build what is deployed (ARCHITECTURE=arm64, EMBEDDED_MODEL=1)
+	scripts/build
+
+sam-local: $(DEV) $(SAM_CLI) ## Serve on http://127.0.0.1:3000 from Docker, by `sam local` (ARGS= goes to it)
+	@scripts/sam-local $(ARGS)
+
+bench: $(DEV) ## Print how fast it is on this machine
+	.venv/bin/python -m bench
+
+lock: ## Lock the dependencies anew after a change of pyproject.toml (ARGS=--upgrade: newest versions)
+	scripts/lock $(ARGS)
+
+clean: ## Remove what is built and installed; the local stack's data stays
+	rm -rf .aws-sam .venv .venv-sam .local/tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find functions layers local tests -name __pycache__ -type d -prune -exec rm -r {} +
+
+.venv/.synced: requirements/dev.txt .python-version
+	@scripts/venv .venv requirements/dev.txt && touch $@
+
+.venv-sam/.synced: requirements/sam.txt .python-version
+	@scripts/venv .venv-sam requirements/sam.txt && touch $@
