@@ -1,0 +1,63 @@
+"""The process that answers on the local port: every route's handler, and the embedded model."""
+
+import argparse
+import logging
+import sys
+from socket import socket
+
+import uvicorn
+
+from local import TEMPLATE, sockets
+from local.application import LocalApi
+from local.processes import READY, end_with_parent, report
+from local.template import load
+from parley.bootstrap import services
+
+GRACE_SECONDS = 2
+"""How long replies under way may take to end when the process is told to."""
+
+
+def main() -> int:
+    """Serve until told to stop."""
+    end_with_parent()
+    parser = argparse.ArgumentParser(prog="python -m local.front_door", description=__doc__)
+    parser.add_argument("--listener", type=int, required=True, help="an open socket")
+    listener = sockets.inherited(parser.parse_args().listener)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("local").setLevel(logging.INFO)
+    report("importing the handlers")
+    api = LocalApi(load(TEMPLATE))
+    report("loading the model")
+    load_model()
+    serve(api, listener)
+    return 0
+
+
+def load_model() -> None:
+    """Load the embedded model now, so that no request waits for it."""
+
+
+def serve(api: LocalApi, listener: socket) -> None:
+    """Answer on a socket until a signal comes."""
+    config = uvicorn.Config(
+        api,
+        access_log=False,
+        lifespan="on",
+        log_config=None,
+        proxy_headers=False,  # API Gateway believes nobody's word on where a request comes from
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=60,
+    )
+    _Server(config).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            report(READY)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

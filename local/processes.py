@@ -1,0 +1,115 @@
+"""Child processes that report when they are ready and never outlive their parent."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import IO, Self
+
+READY = "ready"
+REPORT_FD = "PARLEY_LOCAL_REPORT_FD"
+STOP_SECONDS = 10.0
+"""How long a child may take to end before it is killed."""
+
+
+class ChildFailedError(Exception):
+    """A child ended before it was ready; it has said why on its standard error."""
+
+
+class Child:
+    """A Python module run as a child process.
+
+    Its standard input is a pipe that only this process holds: when this process ends in whatever
+    way, the child reads the end of it and stops. It has a session of its own, so that Ctrl-C
+    reaches the supervisor alone, which then stops the children in order.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, reports: asyncio.StreamReader) -> None:
+        self._process = process
+        self._reports = reports
+
+    @classmethod
+    async def start(
+        cls,
+        module: str,
+        *arguments: str,
+        environment: Mapping[str, str],
+        pass_fds: Sequence[int] = (),
+        output: IO[bytes] | None = None,
+    ) -> Self:
+        """Start `python -m module arguments`, with its output in a file or on the terminal."""
+        reading, writing = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                module,
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                env={**environment, REPORT_FD: str(writing)},
+                pass_fds=(*pass_fds, writing),
+                start_new_session=True,
+            )
+        finally:
+            os.close(writing)
+        reports = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reports), os.fdopen(reading)
+        )
+        return cls(process, reports)
+
+    async def ready(self, progress: Callable[[str], None]) -> None:
+        """Wait until the child reports that it is ready; hand on what it reports before.
+
+        Raises:
+            ChildFailedError: it ended instead.
+        """
+        async for line in self._reports:
+            report = line.decode().rstrip("\n")
+            if report == READY:
+                return
+            progress(report)
+        raise ChildFailedError
+
+    async def wait(self) -> int:
+        """Wait for the child's end; return its exit code."""
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """End the child: politely, and after `STOP_SECONDS` by force."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+
+def report(line: str) -> None:
+    """Tell the parent how far this process is; without one, nobody hears it."""
+    descriptor = os.environ.get(REPORT_FD)
+    if descriptor:
+        with suppress(BrokenPipeError):
+            os.write(int(descriptor), f"{line}\n".encode())
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it as a `Child` ends; by force if need be."""
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(STOP_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()

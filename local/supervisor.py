@@ -1,0 +1,200 @@
+"""Starts the processes of the stack, restarts the front door on changes and ends them all."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from socket import socket
+
+from watchfiles import PythonFilter, awatch
+
+from local import LAYER, ROOT, TEMPLATE, environment, screen, sockets
+from local.folder import Folder, FolderBusyError
+from local.processes import Child, ChildFailedError
+from local.template import TemplateError, load
+
+HOST = "127.0.0.1"
+"""No other: anyone who reaches the stack knows its keys."""
+
+CODE = (ROOT / "functions", LAYER)
+"""What the front door's process has imported, and takes up anew when it changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What this run was asked for."""
+
+    port: int
+    data_dir: Path
+    reload: bool
+
+
+class StackError(Exception):
+    """The stack can't start or go on; the message says why and what to do."""
+
+
+async def run(options: Options) -> int:
+    """Run the stack until a signal or a failure ends it; return the exit code.
+
+    When it returns, every process that it started has ended.
+    """
+    loop = asyncio.get_running_loop()
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    stack = asyncio.create_task(_run(options))
+    signalled = asyncio.create_task(signals.get())
+    await asyncio.wait({stack, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    if signalled.done():
+        stack.cancel()
+        await asyncio.wait({stack})
+        return 128 + signal.SIGINT if signalled.result() == signal.SIGINT else 0
+    signalled.cancel()
+    try:
+        await stack
+    except* StackError as errors:
+        screen.complain(str(errors.exceptions[0]))
+    return 1
+
+
+async def _run(options: Options) -> None:
+    began = time.monotonic()
+    async with AsyncExitStack() as cleanup:
+        folder = _folder(options.data_dir)
+        cleanup.callback(folder.close)
+        listener = cleanup.enter_context(_listener(options.port))
+        aws = cleanup.enter_context(sockets.listen(HOST, 0))
+        aws_url = f"http://{HOST}:{aws.getsockname()[1]}"
+        variables = _variables(aws_url)
+        log = folder.path / "ministack.log"
+        output = cleanup.enter_context(log.open("ab"))
+
+        def start_store() -> Awaitable[Child]:
+            return Child.start(
+                "local.store",
+                f"--listener={aws.fileno()}",
+                f"--data-dir={folder.path}",
+                environment=variables,
+                pass_fds=(aws.fileno(), folder.descriptor),
+                output=output,
+            )
+
+        def start_front_door() -> Awaitable[Child]:
+            return Child.start(
+                "local.front_door",
+                f"--listener={listener.fileno()}",
+                environment=variables,
+                pass_fds=(listener.fileno(), folder.descriptor),
+            )
+
+        store = Keeper(start_store, f"The AWS services have ended; {log} says why.")
+        door = Keeper(start_front_door, "The handlers can't be served; the reason stands above.")
+        cleanup.push_async_callback(store.stop)
+        cleanup.push_async_callback(door.stop)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(store.start())
+            group.create_task(door.start())
+        place = screen.Place(f"http://{HOST}:{options.port}", aws_url, folder.path)
+        screen.ready(place, time.monotonic() - began, reloads=options.reload)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(store.keep())
+            group.create_task(door.keep())
+            if options.reload:
+                group.create_task(_reload(door))
+
+
+class Keeper:
+    """Keeps one child process running, or the one that has taken its place."""
+
+    def __init__(self, start: Callable[[], Awaitable[Child]], complaint: str) -> None:
+        self._start = start
+        self._complaint = complaint
+        self._child: Child | None = None
+        self._replaced = asyncio.Event()
+
+    async def start(self) -> None:
+        """Start the process and wait until it is ready.
+
+        Raises:
+            StackError: it ends instead.
+        """
+        self._child = await self._start()
+        try:
+            await self._child.ready(screen.progress)
+        except ChildFailedError as error:
+            self._child = None
+            raise StackError(self._complaint) from error
+        self._replaced.set()
+
+    async def stop(self) -> None:
+        """End the process, if it runs."""
+        child, self._child = self._child, None
+        if child is not None:
+            self._replaced.clear()
+            await child.stop()
+
+    async def keep(self) -> None:
+        """Return never.
+
+        Raises:
+            StackError: the process has ended, and nobody has stopped it.
+        """
+        while True:
+            await self._replaced.wait()
+            child = self._child
+            if child is not None:
+                await child.wait()
+            if child is not None and child is self._child:
+                raise StackError(self._complaint)
+
+
+async def _reload(door: Keeper) -> None:
+    """Start the front door anew whenever code has changed.
+
+    Its listening socket stays open in between, so that no client is refused.
+    """
+    async for changes in awatch(*CODE, watch_filter=PythonFilter()):
+        began = time.monotonic()
+        changed = sorted(str(Path(path).relative_to(ROOT)) for _, path in changes)
+        screen.progress(f"{', '.join(changed)} changed")
+        await door.stop()
+        try:
+            await door.start()
+        except StackError:
+            screen.complain("That can't be served as it is; the next change is tried again.")
+        else:
+            screen.progress(f"ready again in {time.monotonic() - began:.1f} s")
+
+
+def _folder(path: Path) -> Folder:
+    try:
+        return Folder(path)
+    except FolderBusyError as error:
+        raise StackError(
+            f"Another local stack (process {error}) uses {path}: "
+            "stop it, or run beside it with PORT=8001 DATA_DIR=.local-2."
+        ) from error
+    except OSError as error:
+        raise StackError(f"{path} can't hold the data: {error.strerror}.") from error
+
+
+def _listener(port: int) -> socket:
+    try:
+        return sockets.listen(HOST, port)
+    except sockets.PortBusyError as error:
+        raise StackError(
+            f"Port {port} is taken by another program: stop it, or choose another with PORT=8001."
+        ) from error
+    except (OSError, OverflowError) as error:
+        raise StackError(f"Port {port} can't be opened: {error}.") from error
+
+
+def _variables(aws_url: str) -> Mapping[str, str]:
+    try:
+        return environment.of_functions(load(TEMPLATE), os.environ, aws_url)
+    except TemplateError as error:
+        raise StackError(str(error)) from error
