@@ -14,7 +14,7 @@ from watchfiles import PythonFilter, awatch
 
 from local import LAYER, ROOT, TEMPLATE, environment, screen, sockets
 from local.folder import Folder, FolderBusyError
-from local.processes import Child, ChildFailedError
+from local.processes import READY, Child, ChildFailedError, report
 from local.template import TemplateError, load
 
 HOST = "127.0.0.1"
@@ -98,8 +98,10 @@ async def _run(options: Options) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(store.start())
             group.create_task(door.start())
-        place = screen.Place(f"http://{HOST}:{options.port}", aws_url, folder.path)
+        place = screen.Place(f"http://{HOST}:{listener.getsockname()[1]}", aws_url, folder.path)
         screen.ready(place, time.monotonic() - began, reloads=options.reload)
+        report(place.url)
+        report(READY)
         async with asyncio.TaskGroup() as group:
             group.create_task(store.keep())
             group.create_task(door.keep())
