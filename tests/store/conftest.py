@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 def stores(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Stores]:
     """The fake, moto within the process, and ministack as a service: all keep one contract."""
     if request.param == "moto":
+        client = request.getfixturevalue("moto_client")
         with mock_aws():
-            client = dynamodb_client(None)
             yield on_dynamodb(client, make_tables(client), clock)
-            client.close()
     else:
         yield request.getfixturevalue(f"{request.param}_stores")
+
+
+@pytest.fixture(scope="session")
+def moto_client() -> Iterator["DynamoDBClient"]:
+    """A client for use under moto; it is slow to make, and moto's tables aren't kept in it."""
+    client = dynamodb_client(None)
+    yield client
+    client.close()
 
 
 @pytest.fixture(params=["memory", "ministack"])

@@ -27,16 +27,16 @@ async def test_what_is_left_out_is_read_as_left_out(stores: Stores) -> None:
     assert (read.title, read.system_prompt, read.model) == (None, None, None)
 
 
-@pytest.mark.parametrize("prompt", ["", "x" * 10_000, "ሰ🍲" * 150_000], ids=["empty", "10 KB", "1 MB"])
+@pytest.mark.parametrize(
+    "prompt", ["", "x" * 10_000, "ሰ🍲" * 150_000], ids=["empty", "10 KB", "1 MB"]
+)
 async def test_a_system_prompt_of_any_length_is_kept_whole(stores: Stores, prompt: str) -> None:
     conversation = await stores.begin(system_prompt=prompt)
     await stores.take_turn(conversation)
     assert (await stores.conversations.get(stores.scope, conversation.id)).system_prompt == prompt
     head, _ = await stores.conversations.get_with_newest(stores.scope, conversation.id, 5)
     assert head.system_prompt == prompt
-    page = await stores.conversations.list_conversations(
-        stores.scope, conversation.user, limit=1
-    )
+    page = await stores.conversations.list_conversations(stores.scope, conversation.user, limit=1)
     assert page.items[0].system_prompt == prompt
 
 
@@ -135,9 +135,7 @@ async def begin_several(stores: Stores, count: int) -> list[Conversation]:
 
 async def test_a_conversation_is_listed_as_soon_as_it_is_created(stores: Stores) -> None:
     conversation = await stores.begin(title="new", system_prompt="Be brief.")
-    page = await stores.conversations.list_conversations(
-        stores.scope, conversation.user, limit=10
-    )
+    page = await stores.conversations.list_conversations(stores.scope, conversation.user, limit=10)
     assert page == Page((conversation,), has_more=False)
     assert await stores.conversations.count_conversations(stores.scope, conversation.user) == 1
 
@@ -146,9 +144,7 @@ async def test_lists_show_conversations_as_the_latest_turn_left_them(stores: Sto
     conversation = await stores.begin()
     stores.clock.advance(5)
     await stores.append(conversation)
-    page = await stores.conversations.list_conversations(
-        stores.scope, conversation.user, limit=10
-    )
+    page = await stores.conversations.list_conversations(stores.scope, conversation.user, limit=10)
     assert page.items[0].message_count == 2
     assert page.items[0].updated_at == stores.clock.now()
 
@@ -165,7 +161,7 @@ async def test_lists_are_in_order_of_creation_either_way(stores: Stores) -> None
 
 @pytest.mark.parametrize("newest_first", [True, False])
 async def test_pages_by_offset_and_by_cursor_tile_the_list(
-    stores: Stores, newest_first: bool
+    stores: Stores, *, newest_first: bool
 ) -> None:
     conversations = await begin_several(stores, 7)
     expected = conversations[::-1] if newest_first else conversations

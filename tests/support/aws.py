@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from botocore.config import Config
 
 from local.intrinsics import Evaluator
 from local.provision import create_tables
-from local.template import load
+from local.template import Template, load
 from parley.adapters.aws import CONFIG
 from parley.adapters.dynamodb.client import Tables
 
@@ -73,7 +74,7 @@ def dynamodb_client(endpoint: str | None) -> "DynamoDBClient":
 
 def make_tables(client: "DynamoDBClient") -> Tables:
     """Create the template's tables."""
-    template = load(TEMPLATE)
+    template = _template()
     create_tables(template, client)
     name = Evaluator(template).physical_name
     return Tables(
@@ -82,6 +83,11 @@ def make_tables(client: "DynamoDBClient") -> Tables:
         transient=name("TransientTable"),
         ledger=name("LedgerTable"),
     )
+
+
+@cache
+def _template() -> Template:
+    return load(TEMPLATE)
 
 
 def _free_port() -> int:

@@ -1,0 +1,73 @@
+"""What a `Directory` promises."""
+
+from dataclasses import replace
+
+import pytest
+
+from parley.domain.tenants import ApiKey, KeyKind, Limits, ModelRoute, Tenant
+from tests.support.stores import Stores
+
+pytestmark = pytest.mark.anyio
+
+
+def a_tenant(stores: Stores) -> Tenant:
+    return Tenant(
+        id=stores.tenant,
+        created_at=stores.clock.now(),
+        models={
+            "z-first": ModelRoute("embedded", "smollm2"),
+            "a-second": ModelRoute("scripted", "*"),
+            "*": ModelRoute("scripted", "*"),
+        },
+        limits=Limits(requests_per_minute=7),
+    )
+
+
+def a_key(stores: Stores) -> ApiKey:
+    return ApiKey(
+        id="key-1",
+        tenant=stores.tenant,
+        kind=KeyKind.PRODUCTION,
+        digest=f"digest-of-{stores.tenant}",
+        created_at=stores.clock.now(),
+    )
+
+
+async def test_a_tenant_is_read_as_it_was_put(stores: Stores) -> None:
+    tenant = a_tenant(stores)
+    await stores.directory.put_tenant(tenant)
+    assert await stores.directory.get_tenant(tenant.id) == tenant
+
+
+async def test_the_first_model_stays_the_default(stores: Stores) -> None:
+    await stores.directory.put_tenant(a_tenant(stores))
+    tenant = await stores.directory.get_tenant(stores.tenant)
+    assert tenant is not None
+    assert tenant.default_model == "z-first"
+    assert list(tenant.models) == ["z-first", "a-second", "*"]
+
+
+async def test_a_tenant_is_replaced(stores: Stores) -> None:
+    await stores.directory.put_tenant(a_tenant(stores))
+    bare = Tenant(id=stores.tenant, created_at=stores.clock.now())
+    await stores.directory.put_tenant(bare)
+    assert await stores.directory.get_tenant(stores.tenant) == bare
+
+
+async def test_a_key_is_found_by_its_digest(stores: Stores) -> None:
+    key = a_key(stores)
+    await stores.directory.put_key(key)
+    assert await stores.directory.find_key(key.digest) == key
+
+
+async def test_a_revoked_key_is_found_as_revoked(stores: Stores) -> None:
+    key = a_key(stores)
+    await stores.directory.put_key(key)
+    revoked = replace(key, revoked_at=stores.clock.now())
+    await stores.directory.put_key(revoked)
+    assert await stores.directory.find_key(key.digest) == revoked
+
+
+async def test_what_is_unknown_is_none(stores: Stores) -> None:
+    assert await stores.directory.find_key("unknown") is None
+    assert await stores.directory.get_tenant(stores.tenant) is None
