@@ -53,7 +53,7 @@ def main() -> int:
         print(f"The local store can't start: {error or 'its port is busy'}.", file=sys.stderr)
         return 1
     host, port = listener.getsockname()
-    os.environ |= environment.of_functions(template, os.environ, f"http://127.0.0.1:{port}")
+    os.environ |= environment.of_functions(template, os.environ, f"http://{host}:{port}")
     os.environ |= ministack_environment(arguments.data_dir, host, port)
     if arguments.listener is None:
         print(f"AWS services on http://{host}:{port}, data in {arguments.data_dir}; Ctrl-C stops.")
