@@ -1,6 +1,7 @@
 """The process that answers on the local port: every route's handler, and the embedded model."""
 
 import argparse
+import asyncio
 import logging
 import sys
 from socket import socket
@@ -9,9 +10,11 @@ import uvicorn
 
 from local import TEMPLATE, sockets
 from local.application import LocalApi
-from local.processes import READY, end_with_parent, report
+from local.processes import FAILED, READY, end_with_parent, report
 from local.template import load
+from parley.adapters.models.embedded import EmbeddedModel
 from parley.bootstrap import services
+from parley.domain.errors import ModelUnavailable
 
 GRACE_SECONDS = 2
 """How long replies under way may take to end when the process is told to."""
@@ -28,13 +31,24 @@ def main() -> int:
     report("importing the handlers")
     api = LocalApi(load(TEMPLATE))
     report("loading the model")
-    load_model()
+    try:
+        asyncio.run(load_model())
+    except ModelUnavailable as error:
+        report(FAILED + error.message)
+        return 1
     serve(api, listener)
     return 0
 
 
-def load_model() -> None:
-    """Load the embedded model now, so that no request waits for it."""
+async def load_model() -> None:
+    """Load the embedded model now, so that no request waits for it.
+
+    Raises:
+        ModelUnavailable: its file or its library is missing or broken; the message says which.
+    """
+    model = services().models.backend("embedded")
+    if isinstance(model, EmbeddedModel):
+        await model.load()
 
 
 def serve(api: LocalApi, listener: socket) -> None:

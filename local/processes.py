@@ -11,13 +11,14 @@ from contextlib import suppress
 from typing import IO, Self
 
 READY = "ready"
+FAILED = "failed: "
 REPORT_FD = "PARLEY_LOCAL_REPORT_FD"
 STOP_SECONDS = 10.0
 """How long a child may take to end before it is killed."""
 
 
 class ChildFailedError(Exception):
-    """A child ended before it was ready; it has said why on its standard error."""
+    """A child ended before it was ready; the message is its reason, if it gave one."""
 
 
 class Child:
@@ -71,10 +72,12 @@ class Child:
             ChildFailedError: it ended instead.
         """
         async for line in self._reports:
-            report = line.decode().rstrip("\n")
-            if report == READY:
+            heard = line.decode().rstrip("\n")
+            if heard == READY:
                 return
-            progress(report)
+            if heard.startswith(FAILED):
+                raise ChildFailedError(heard.removeprefix(FAILED))
+            progress(heard)
         raise ChildFailedError
 
     async def wait(self) -> int:
@@ -95,7 +98,10 @@ class Child:
 
 
 def report(line: str) -> None:
-    """Tell the parent how far this process is; without one, nobody hears it."""
+    """Tell the parent how far this process is: `READY`, `FAILED` and a reason, or progress.
+
+    Without a parent that listens, nobody hears it.
+    """
     descriptor = os.environ.get(REPORT_FD)
     if descriptor:
         with suppress(BrokenPipeError):

@@ -129,7 +129,7 @@ class Keeper:
             await self._child.ready(screen.progress)
         except ChildFailedError as error:
             self._child = None
-            raise StackError(self._complaint) from error
+            raise StackError(str(error) or self._complaint) from error
         self._replaced.set()
 
     async def stop(self) -> None:
@@ -166,8 +166,8 @@ async def _reload(door: Keeper) -> None:
         await door.stop()
         try:
             await door.start()
-        except StackError:
-            screen.complain("That can't be served as it is; the next change is tried again.")
+        except StackError as error:
+            screen.complain(f"{error} The next change is tried again.")
         else:
             screen.progress(f"ready again in {time.monotonic() - began:.1f} s")
 
