@@ -1,0 +1,1 @@
+"""The models: back ends that complete conversations."""
