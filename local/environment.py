@@ -1,6 +1,7 @@
 """What the processes of the local stack find in their environment."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from local.intrinsics import REGION, Evaluator
 from local.routes import functions
@@ -34,7 +35,8 @@ def of_functions(
 def aws_client(inherited: Mapping[str, str], endpoint: str) -> dict[str, str]:
     """The environment in which AWS clients find the local store, and only that."""
     kept = {name: value for name, value in inherited.items() if name not in _REAL_ACCOUNT}
-    past_proxies = ",".join(filter(None, [inherited.get("NO_PROXY"), "127.0.0.1,localhost"]))
+    direct = filter(None, [inherited.get("NO_PROXY"), urlsplit(endpoint).hostname, "127.0.0.1"])
+    past_proxies = ",".join(direct)
     return {
         **kept,
         "AWS_ACCESS_KEY_ID": "local",

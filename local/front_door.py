@@ -26,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.front_door", description=__doc__)
     parser.add_argument("--listener", type=int, required=True, help="an open socket")
     listener = sockets.inherited(parser.parse_args().listener)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stdout)
     logging.getLogger("local").setLevel(logging.INFO)
     report("importing the handlers")
     api = LocalApi(load(TEMPLATE))

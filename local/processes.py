@@ -16,6 +16,9 @@ REPORT_FD = "PARLEY_LOCAL_REPORT_FD"
 STOP_SECONDS = 10.0
 """How long a child may take to end before it is killed."""
 
+LONGEST_LINE = 2**24
+"""Bytes; nobody logs a longer one."""
+
 
 class ChildFailedError(Exception):
     """A child ended before it was ready; the message is its reason, if it gave one."""
@@ -29,9 +32,15 @@ class Child:
     reaches the supervisor alone, which then stops the children in order.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, reports: asyncio.StreamReader) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reports: asyncio.StreamReader,
+        listening: asyncio.Task[None] | None,
+    ) -> None:
         self._process = process
         self._reports = reports
+        self._listening = listening
 
     @classmethod
     async def start(
@@ -40,9 +49,14 @@ class Child:
         *arguments: str,
         environment: Mapping[str, str],
         pass_fds: Sequence[int] = (),
-        output: IO[bytes] | None = None,
+        output: IO[bytes] | Callable[[str], None],
     ) -> Self:
-        """Start `python -m module arguments`, with its output in a file or on the terminal."""
+        """Start `python -m module arguments`.
+
+        Args:
+            output: a file that takes all it prints; or what is called with each line of its
+                standard output, while its standard error stays on the terminal.
+        """
         reading, writing = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -51,8 +65,9 @@ class Child:
                 module,
                 *arguments,
                 stdin=asyncio.subprocess.PIPE,
-                stdout=output,
-                stderr=output,
+                stdout=asyncio.subprocess.PIPE if callable(output) else output,
+                stderr=None if callable(output) else output,
+                limit=LONGEST_LINE,
                 env={**environment, REPORT_FD: str(writing)},
                 pass_fds=(*pass_fds, writing),
                 start_new_session=True,
@@ -63,7 +78,10 @@ class Child:
         await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reports), os.fdopen(reading)
         )
-        return cls(process, reports)
+        listening = None
+        if callable(output) and process.stdout is not None:
+            listening = asyncio.create_task(_hand_on(process.stdout, output))
+        return cls(process, reports, listening)
 
     async def ready(self, progress: Callable[[str], None]) -> None:
         """Wait until the child reports that it is ready; hand on what it reports before.
@@ -95,6 +113,11 @@ class Child:
             with suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
+
+
+async def _hand_on(stream: asyncio.StreamReader, listener: Callable[[str], None]) -> None:
+    async for line in stream:
+        listener(line.decode("utf-8", "replace").rstrip("\n"))
 
 
 def report(line: str) -> None:

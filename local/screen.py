@@ -1,10 +1,13 @@
 """What a person at the terminal sees."""
 
+import json
 import shlex
 import sys
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from local.seed import DEMO_KEYS, EMBEDDED_MODELS
 
@@ -32,6 +35,24 @@ def progress(line: str) -> None:
 def complain(sentence: str) -> None:
     """Say what is wrong and what to do about it."""
     print(f"\n  {_bold('✗')} {sentence}\n", file=sys.stderr, flush=True)
+
+
+def output(log: TextIO, line: str) -> None:
+    """Show a line that the front door has printed.
+
+    What functions log is JSON: all of it goes to the log file, and what needs attention is shown.
+    """
+    try:
+        entry = json.loads(line)
+        level, message = entry["level"], entry["message"]
+    except (ValueError, KeyError, TypeError):
+        print(f"  {line}", flush=True)
+        return
+    print(line, file=log, flush=True)
+    if level not in {"DEBUG", "INFO"}:
+        print(f"  {_bold(level)} {message}", flush=True)
+        if "exception" in entry:
+            print(textwrap.indent(entry["exception"], "    "), flush=True)
 
 
 def ready(place: Place, seconds: float, *, reloads: bool) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Mapping
 from functools import partial
+from ipaddress import IPv4Address
 from pathlib import Path
 from socket import socket
 from types import ModuleType
@@ -22,6 +23,7 @@ from hypercorn.config import Config
 
 from local import ROOT, TEMPLATE, environment, sockets
 from local.application import Receive, Scope, Send
+from local.folder import Folder, FolderBusyError
 from local.intrinsics import REGION
 from local.processes import READY, end_with_parent, report
 from local.provision import create_secrets, create_tables
@@ -45,12 +47,19 @@ def main() -> int:
     try:
         template = load(TEMPLATE)
         if arguments.listener is None:
-            listener = sockets.listen(arguments.host, arguments.port)
+            Folder(arguments.data_dir)
+            listener = sockets.listen(str(arguments.host), arguments.port)
         else:
             end_with_parent()
             listener = sockets.inherited(arguments.listener)
-    except (TemplateError, sockets.PortBusyError, OSError) as error:
-        print(f"The local store can't start: {error or 'its port is busy'}.", file=sys.stderr)
+    except FolderBusyError as error:
+        print(f"Process {error} keeps its data in {arguments.data_dir} already.", file=sys.stderr)
+        return 1
+    except sockets.PortBusyError:
+        print(f"Port {arguments.port} is taken by another program.", file=sys.stderr)
+        return 1
+    except (TemplateError, OSError) as error:
+        print(f"The local store can't start: {error}", file=sys.stderr)
         return 1
     host, port = listener.getsockname()
     os.environ |= environment.of_functions(template, os.environ, f"http://{host}:{port}")
@@ -157,7 +166,7 @@ def _only_reads(scope: Scope) -> bool:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.store", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--host", type=IPv4Address, default="127.0.0.1", help="to listen on")
     parser.add_argument("--port", type=int, default=4566)
     parser.add_argument("--data-dir", type=Path, default=ROOT / ".local")
     parser.add_argument("--listener", type=int, help=argparse.SUPPRESS)  # an open socket

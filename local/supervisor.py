@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from socket import socket
 
@@ -72,6 +73,7 @@ async def _run(options: Options) -> None:
         variables = _variables(aws_url)
         log = folder.path / "ministack.log"
         output = cleanup.enter_context(log.open("ab"))
+        function_log = cleanup.enter_context((folder.path / "functions.log").open("a"))
 
         def start_store() -> Awaitable[Child]:
             return Child.start(
@@ -89,6 +91,7 @@ async def _run(options: Options) -> None:
                 f"--listener={listener.fileno()}",
                 environment=variables,
                 pass_fds=(listener.fileno(), folder.descriptor),
+                output=partial(screen.output, function_log),
             )
 
         store = Keeper(start_store, f"The AWS services have ended; {log} says why.")
