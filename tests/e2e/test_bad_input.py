@@ -201,7 +201,7 @@ def test_an_unknown_path_is_a_404_in_json(http: httpx.Client, path: str) -> None
 
 
 def test_another_tenants_chat_reads_like_one_that_never_was(stack: Stack, chat: str) -> None:
-    """Same status, same words, same time: the medians of many requests in turn are within a third."""
+    """Same status, same words, same time: medians of requests made in turn hardly differ."""
     others = chat
     nobodys = str(uuid.uuid4())
     headers = {"Authorization": "Bearer sk_test_demo"}

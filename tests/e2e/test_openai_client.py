@@ -106,7 +106,7 @@ def test_parameters_and_messages_reach_the_model(stack: Stack) -> None:
         temperature=0.25,
         top_p=0.5,
         seed=7,
-        stop=["never"],
+        stop=['a"b'],
         max_completion_tokens=40,
     )
     told = json.loads(completion.choices[0].message.content or "")
@@ -115,7 +115,7 @@ def test_parameters_and_messages_reach_the_model(stack: Stack) -> None:
         "temperature": 0.25,
         "top_p": 0.5,
         "seed": 7,
-        "stop": ["never"],
+        "stop": ['a"b'],
         "max_tokens": 40,
     }
 
@@ -152,10 +152,9 @@ def test_a_failure_after_the_first_token_never_looks_like_an_end(stack: Stack) -
     stream = client(stack, SCRIPTED).chat.completions.create(
         model="any", messages=script({"text": "half"}, {"fail": "error"}), stream=True
     )
-    seen = []
+    seen: list[Any] = []
     with pytest.raises(openai.APIError) as broken:
-        for chunk in stream:
-            seen.append(chunk.choices[0])
+        seen.extend(chunk.choices[0] for chunk in stream)
     assert "".join(choice.delta.content or "" for choice in seen) == "half"
     assert all(choice.finish_reason is None for choice in seen)
     assert broken.value.code == "model_error"

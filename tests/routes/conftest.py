@@ -76,8 +76,21 @@ class Context:
         return 29_000
 
 
+@pytest.fixture(autouse=True)
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """The event loop of a function's one thread; importing a handler already asks for it."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield loop
+    loop.run_until_complete(loop.shutdown_default_executor())
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
 @pytest.fixture
-def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[bootstrap.Services]:
+def services(
+    monkeypatch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop
+) -> Iterator[bootstrap.Services]:
     """Tables from the template, the demo tenants, and the services of a fresh process over them.
 
     The demo tenant's models are scripted here, so that no test waits for one.
@@ -94,10 +107,11 @@ def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[bootstrap.Services]:
         provision.create_tables(TEMPLATE, boto3.client("dynamodb"))
         provision.create_secrets(TEMPLATE, boto3.client("secretsmanager"))
         made = bootstrap.services()
-        asyncio.run(seed(made.directory, _pepper()))
+        loop.run_until_complete(seed(made.directory, _pepper()))
         scripted = ModelRoute("scripted", "scripted")
         models = {"wesen-chat-v1": scripted, "smollm2-135m": scripted}
-        asyncio.run(made.directory.put_tenant(Tenant(id="demo", created_at=NOW, models=models)))
+        demo = Tenant(id="demo", created_at=NOW, models=models)
+        loop.run_until_complete(made.directory.put_tenant(demo))
         yield made
     bootstrap.services.cache_clear()
 
@@ -108,12 +122,12 @@ def _pepper() -> str:
 
 
 @pytest.fixture
-def stored_chat(services: bootstrap.Services) -> str:
+def stored_chat(services: bootstrap.Services, loop: asyncio.AbstractEventLoop) -> str:
     """The chat that event files name, without messages."""
     conversation = Conversation(
         id=ConversationId(4711), tenant="demo", user="user-81", created_at=NOW, updated_at=NOW
     )
-    asyncio.run(services.store.create(conversation))
+    loop.run_until_complete(services.store.create(conversation))
     return CHAT
 
 
@@ -147,7 +161,8 @@ def invoke(services: bootstrap.Services) -> Invoke:
         handler = getattr(importlib.import_module(function.module), function.attribute)
         answer = handler(event, Context())
         assert answer["isBase64Encoded"] is False
-        sent = {field.lower(): values[-1] for field, values in answer["multiValueHeaders"].items()}
+        repeated = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
+        sent = {name.lower(): value for name, value in (answer["headers"] | repeated).items()}
         return Reply(answer["statusCode"], sent, answer["body"])
 
     return invoke

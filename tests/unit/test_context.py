@@ -70,7 +70,9 @@ def test_a_turn_is_shown_whole_or_not_at_all_even_when_half_of_it_would_fit() ->
     assert texts(prompt) == [("user", "now")]
 
 
-def test_a_history_that_begins_in_the_middle_of_a_turn_shows_no_answer_without_its_question() -> None:
+def test_a_history_that_begins_in_the_middle_of_a_turn_shows_no_answer_without_its_question() -> (
+    None
+):
     history = turns(("one", "1"), ("two", "2"))[1:]
     prompt = build_prompt(system_prompt=None, history=history, text="now", budget=500, window=500)
     assert texts(prompt) == [("user", "two"), ("assistant", "2"), ("user", "now")]

@@ -19,7 +19,9 @@ messages = st.builds(MessageId, conversations, st.integers(1, MAX_SEQUENCE))
 
 
 @given(conversations)
-def test_a_conversation_is_found_again_by_its_uuid_and_its_number(conversation: ConversationId) -> None:
+def test_a_conversation_is_found_again_by_its_uuid_and_its_number(
+    conversation: ConversationId,
+) -> None:
     assert ConversationId.parse(str(conversation)) == conversation
     assert ConversationId.from_number(conversation.number) == conversation
 
@@ -54,7 +56,9 @@ def test_a_uuid_that_was_never_issued_finds_nothing(foreign: uuid.UUID) -> None:
     assert ConversationId.parse(str(foreign)).number == NEVER_ISSUED
 
 
-@pytest.mark.parametrize("text", ["", "1", "not-a-uuid", "x" * 5000, "٣" * 32, "{}", "\N{GRINNING FACE}"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "not-a-uuid", "x" * 5000, "٣" * 32, "{}", "\N{GRINNING FACE}"]
+)
 def test_text_that_is_no_uuid_finds_nothing(text: str) -> None:
     assert ConversationId.parse(text).number == NEVER_ISSUED
     assert MessageId.parse(text).conversation.number == NEVER_ISSUED

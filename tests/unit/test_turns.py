@@ -1,0 +1,326 @@
+"""A turn: durable before the model is asked, streamed as made, settled whatever happens."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from parley.adapters.memory import MemoryConversations
+from parley.adapters.system import RandomIds
+from parley.domain.conversations import (
+    MAX_TEXT_BYTES,
+    Conversation,
+    FinishReason,
+    Message,
+    Role,
+    Status,
+    Usage,
+)
+from parley.domain.errors import (
+    MessageTooLong,
+    ModelError,
+    ModelNotFound,
+    ModelThrottled,
+    NotFound,
+    StoreUnavailable,
+)
+from parley.domain.ids import ConversationId
+from parley.domain.tenants import Caller, KeyKind, ModelRoute, Tenant
+from parley.domain.turns import (
+    Accepted,
+    Completed,
+    CompletionRequest,
+    Finished,
+    ModelEvent,
+    Parameters,
+    PromptMessage,
+    TextDelta,
+    UsageRecord,
+)
+from parley.services.conversations import Conversations
+from parley.services.turns import Turn, Turns
+from tests.support.clock import ManualClock
+
+pytestmark = pytest.mark.anyio
+
+COMPLETED = Completed(FinishReason.STOP, Usage(3, 2))
+HELLO: tuple[ModelEvent, ...] = (Accepted(), TextDelta("Hel"), TextDelta("lo"), COMPLETED)
+PROMPT = (PromptMessage(Role.USER, "Hi"),)
+TENANT = Tenant(
+    id="acme",
+    created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    models={"small": ModelRoute("played", "m-1"), "broken": ModelRoute("played", "m-2")},
+)
+CALLER = Caller(TENANT, "key_1", KeyKind.TEST)
+
+
+class Played:
+    """A model that plays what a test gave it, and waits where the test says so."""
+
+    context_window = 1000
+
+    def __init__(self) -> None:
+        self.plays: tuple[ModelEvent | Exception | asyncio.Event, ...] = HELLO
+        self.asked: list[CompletionRequest] = []
+        self.closed = 0
+        self.on_ask: Callable[[], None] = lambda: None
+
+    async def complete(self, request: CompletionRequest) -> AsyncGenerator[ModelEvent, None]:
+        self.asked.append(request)
+        self.on_ask()
+        try:
+            for step in self.plays:
+                match step:
+                    case asyncio.Event():
+                        await step.wait()
+                    case Exception():
+                        raise step
+                    case _:
+                        yield step
+        finally:
+            self.closed += 1
+
+
+class OnlyPlayed:
+    def __init__(self, model: Played) -> None:
+        self._model = model
+
+    def backend(self, name: str) -> Played:
+        assert name == "played"
+        return self._model
+
+
+class World:
+    def __init__(self) -> None:
+        clock = ManualClock()
+        self.model = Played()
+        self.store = MemoryConversations(clock)
+        self.conversations = Conversations(self.store, clock, RandomIds())
+        self.turns = Turns(self.store, OnlyPlayed(self.model), clock, RandomIds())
+
+    async def chat(self, **fields: str) -> Conversation:
+        return await self.conversations.create(CALLER, **fields)  # type: ignore[arg-type]
+
+    async def say(self, conversation: Conversation, text: str = "Hi") -> Turn:
+        return await self.turns.send(
+            CALLER, conversation.id, dialect="test", text=text, parameters=Parameters()
+        )
+
+    async def complete(self) -> Turn:
+        return await self.turns.complete(
+            CALLER, dialect="test", model="small", messages=PROMPT, parameters=Parameters()
+        )
+
+    async def history(self, conversation: Conversation) -> tuple[Message, ...]:
+        _, page = await self.conversations.history(CALLER, conversation.id, limit=1000)
+        return page.items
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_what_was_said_is_durable_before_the_model_is_asked(world: World) -> None:
+    conversation = await world.chat()
+    seen: list[tuple[Message, ...]] = []
+    heads = world.store._messages[TENANT.id, conversation.id]
+    world.model.on_ask = lambda: seen.append(tuple(heads))
+    await (await world.say(conversation, "Remember me")).result()
+    [(user, reply)] = seen
+    assert (user.text, user.status) == ("Remember me", Status.COMPLETED)
+    assert (reply.role, reply.status, reply.text) == (Role.ASSISTANT, Status.PENDING, "")
+
+
+async def test_the_events_are_the_models_deltas_and_the_settled_reply(world: World) -> None:
+    conversation = await world.chat()
+    turn = await world.say(conversation)
+    events = [event async for event in turn.events()]
+    assert events[:-1] == [TextDelta("Hel"), TextDelta("lo")]
+    [_, stored] = await world.history(conversation)
+    assert events[-1] == Finished(stored)
+    assert stored.id == turn.reply.id
+    assert (stored.text, stored.status) == ("Hello", Status.COMPLETED)
+    assert (stored.finish_reason, stored.usage) == (FinishReason.STOP, Usage(3, 2))
+
+
+async def test_a_settled_turn_has_exactly_one_ledger_line(world: World) -> None:
+    conversation = await world.chat(user="u-1", model="small")
+    turn = await world.say(conversation)
+    await turn.result()
+    [line] = world.store.ledger
+    assert (line.tenant, line.user, line.key_id, line.dialect) == ("acme", "u-1", "key_1", "test")
+    assert (line.turn, line.model, line.status) == (turn.reply.id, "small", Status.COMPLETED)
+    assert line.usage == Usage(3, 2)
+
+
+async def test_the_model_sees_system_prompt_and_history(world: World) -> None:
+    conversation = await world.chat(system_prompt="Be kind.")
+    await (await world.say(conversation, "one")).result()
+    await (await world.say(conversation, "two")).result()
+    shown = [(message.role.value, message.text) for message in world.model.asked[-1].messages]
+    assert shown == [
+        ("system", "Be kind."),
+        ("user", "one"),
+        ("assistant", "Hello"),
+        ("user", "two"),
+    ]
+    assert world.model.asked[-1].model == "m-1"
+
+
+async def test_a_refusal_before_acceptance_is_raised_and_the_turn_is_settled_as_failed(
+    world: World,
+) -> None:
+    world.model.plays = (ModelThrottled("Too busy."),)
+    conversation = await world.chat()
+    with pytest.raises(ModelThrottled):
+        await world.say(conversation, "Hi")
+    [user, reply] = await world.history(conversation)
+    assert (user.text, user.status) == ("Hi", Status.COMPLETED)
+    assert (reply.text, reply.status, reply.error) == ("", Status.FAILED, "model_throttled")
+    assert [line.status for line in world.store.ledger] == [Status.FAILED]
+
+
+async def test_a_failure_midway_keeps_what_there_was_and_does_not_look_complete(
+    world: World,
+) -> None:
+    world.model.plays = (Accepted(), TextDelta("Hal"), ModelError("Gone."))
+    conversation = await world.chat()
+    turn = await world.say(conversation)
+    with pytest.raises(ModelError, match="Gone"):
+        await turn.result()
+    [_, reply] = await world.history(conversation)
+    assert (reply.text, reply.status, reply.finish_reason) == ("Hal", Status.FAILED, None)
+
+
+@pytest.mark.parametrize(
+    "plays",
+    [(Accepted(), TextDelta("Hal")), (Accepted(), ValueError("an adapter's own mistake"))],
+    ids=["it just stops", "it raises anything"],
+)
+async def test_a_model_that_breaks_its_promise_is_a_failure_not_an_end(
+    world: World, plays: tuple[ModelEvent, ...]
+) -> None:
+    world.model.plays = plays
+    turn = await world.complete()
+    with pytest.raises(ModelError):
+        await turn.result()
+    assert [line.status for line in world.store.ledger] == [Status.FAILED]
+
+
+async def test_a_stored_turn_goes_on_when_its_client_leaves(world: World) -> None:
+    gate = asyncio.Event()
+    world.model.plays = (Accepted(), TextDelta("Hel"), gate, TextDelta("lo"), COMPLETED)
+    conversation = await world.chat()
+    turn = await world.say(conversation)
+    async with aclosing(turn.events()) as events:
+        assert await anext(events) == TextDelta("Hel")
+    gate.set()
+    await world.turns.drain()
+    [_, reply] = await world.history(conversation)
+    assert (reply.text, reply.status) == ("Hello", Status.COMPLETED)
+
+
+async def test_a_stateless_completion_is_cancelled_when_its_client_leaves(world: World) -> None:
+    never = asyncio.Event()
+    world.model.plays = (Accepted(), TextDelta("Hel"), never)
+    turn = await world.complete()
+    async with aclosing(turn.events()) as events:
+        assert await anext(events) == TextDelta("Hel")
+    await world.turns.drain()
+    assert world.model.closed == 1
+    kept = await world.store.get_completion(CALLER.scope, turn.reply.id)
+    assert (kept.text, kept.status) == ("Hel", Status.STOPPED)
+    assert [line.status for line in world.store.ledger] == [Status.STOPPED]
+
+
+async def test_leaving_before_the_model_accepts_cancels_only_a_stateless_call(world: World) -> None:
+    gate = asyncio.Event()
+    world.model.plays = (gate, *HELLO)
+
+    async def leave(call: Coroutine[None, None, Turn]) -> None:
+        asked = asyncio.Event()
+        world.model.on_ask = asked.set
+        waiting = asyncio.create_task(call)
+        await asked.wait()
+        waiting.cancel()
+        await asyncio.wait({waiting})
+
+    await leave(world.complete())
+    await world.turns.drain()
+    await leave(world.say(await world.chat()))
+    gate.set()
+    await world.turns.drain()
+    statuses = [line.status for line in world.store.ledger]
+    assert statuses == [Status.STOPPED, Status.COMPLETED]
+
+
+async def test_a_reply_that_could_not_be_settled_is_not_called_finished(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(reply: Message, record: UsageRecord) -> bool:
+        raise StoreUnavailable("No store.")
+
+    monkeypatch.setattr(world.store, "settle_turn", refuse)
+    turn = await world.say(await world.chat())
+    with pytest.raises(StoreUnavailable):
+        await turn.result()
+
+
+async def test_two_turns_at_once_are_both_kept_in_one_order(world: World) -> None:
+    gate = asyncio.Event()
+    world.model.plays = (Accepted(), gate, TextDelta("Hello"), COMPLETED)
+    conversation = await world.chat()
+    first, second = await asyncio.gather(
+        world.say(conversation, "one"), world.say(conversation, "two")
+    )
+    gate.set()
+    await asyncio.gather(first.result(), second.result())
+    history = await world.history(conversation)
+    assert [message.id.sequence for message in history] == [1, 2, 3, 4]
+    assert [message.role for message in history] == [Role.USER, Role.ASSISTANT] * 2
+    assert {history[0].text, history[2].text} == {"one", "two"}
+    assert all(message.status is Status.COMPLETED for message in history)
+
+
+async def test_nothing_is_stored_of_what_is_refused(world: World) -> None:
+    conversation = await world.chat()
+    refused: list[tuple[type[Exception], ConversationId, str, str | None]] = [
+        (MessageTooLong, conversation.id, "x" * (MAX_TEXT_BYTES + 1), None),
+        (ModelNotFound, conversation.id, "Hi", "unknown"),
+        (NotFound, ConversationId(77), "Hi", None),
+    ]
+    for error, conversation_id, text, model in refused:
+        with pytest.raises(error):
+            await world.turns.send(
+                CALLER,
+                conversation_id,
+                dialect="test",
+                text=text,
+                parameters=Parameters(),
+                model=model,
+            )
+    assert await world.history(conversation) == ()
+    assert world.model.asked == []
+
+
+async def test_another_users_conversation_does_not_exist(world: World) -> None:
+    conversation = await world.chat(user="alice")
+    bob = replace(CALLER, user="bob")
+    with pytest.raises(NotFound):
+        await world.turns.send(
+            bob, conversation.id, dialect="test", text="Hi", parameters=Parameters()
+        )
+    assert await world.history(conversation) == ()
+
+
+async def test_a_taken_id_is_replaced_by_a_fresh_one(world: World) -> None:
+    numbers = iter([5, 5, 6])
+    ids = RandomIds()
+    ids.conversation = lambda: ConversationId(next(numbers))  # type: ignore[method-assign]
+    conversations = Conversations(world.store, ManualClock(), ids)
+    made = [(await conversations.create(CALLER, title=title)).id.number for title in ("a", "b")]
+    assert made == [5, 6]
