@@ -3,10 +3,9 @@
 import base64
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from local import docs
+from local.asgi import Message, Receive, Scope, Send
 from local.gateway import (
     MAX_EVENT_BYTES,
     MAX_REQUEST_BYTES,
@@ -16,17 +15,12 @@ from local.gateway import (
     Request,
     Response,
     event_size,
+    own_headers,
 )
 from local.intrinsics import Evaluator
 from local.routes import Match, Router, routes
 from local.runtime import Invoker, LambdaContext, adapter_headers, load_module
 from local.template import Template
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +78,7 @@ class LocalApi:
             )
             await _respond(send, answer)
         elif match.route.streams:
-            await self._stream(scope, receive, send, match, event)
+            await self._stream(scope, receive, _marked(send, request), match, event)
         else:
             await _respond(send, await self._invoke(request, match, event))
 
@@ -199,6 +193,18 @@ async def _respond(send: Send, response: Response) -> None:
 
 
 _OF_THE_CONNECTION = {"connection", "content-length", "transfer-encoding"}
+
+
+def _marked(send: Send, request: Request) -> Send:
+    """Add the gateway's own headers to a response that passes through."""
+
+    async def mark(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = [(name.lower().encode(), value.encode()) for name, value in own_headers(request)]
+            message = {**message, "headers": [*message.get("headers", ()), *own]}
+        await send(message)
+
+    return mark
 
 
 def _bytes(event: Event) -> bytes:

@@ -115,7 +115,7 @@ class Gateway:
             raise MalformedResponseError(str(error)) from error
         if not any(name.lower() == "content-type" for name, _ in headers):
             headers.append(("Content-Type", "application/json"))
-        return Response(status, [*headers, *_own_headers(request)], body)
+        return Response(status, [*headers, *own_headers(request)], body)
 
     def answer(self, request: Request, kind: str, status: int, message: str) -> Response:
         """The API's own answer of one kind, as the template's `GatewayResponses` shape it."""
@@ -132,7 +132,7 @@ class Gateway:
             [
                 ("Content-Type", "application/json"),
                 *((name, _parameter(value, context)) for name, value in headers.items()),
-                *_own_headers(request),
+                *own_headers(request),
             ],
             _fill(template, context).encode(),
         )
@@ -202,7 +202,8 @@ def _as_gateway_names(request: Request) -> Headers:
     ]
 
 
-def _own_headers(request: Request) -> Headers:
+def own_headers(request: Request) -> Headers:
+    """What the gateway adds to every response."""
     return [("x-amzn-RequestId", request.id), ("x-amz-apigw-id", secrets.token_urlsafe(8) + "=")]
 
 

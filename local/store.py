@@ -22,7 +22,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from local import ROOT, TEMPLATE, environment, sockets
-from local.application import Receive, Scope, Send
+from local.asgi import Receive, Scope, Send
 from local.folder import Folder, FolderBusyError
 from local.intrinsics import REGION
 from local.processes import READY, end_with_parent, report

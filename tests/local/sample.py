@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from local.application import Receive, Scope, Send
+from local.asgi import Receive, Scope, Send
 from local.runtime import LambdaContext
 
 router = APIRouter()

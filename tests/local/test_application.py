@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from local.application import LocalApi, Message
+from local.application import LocalApi
+from local.asgi import Message
 from local.gateway import MAX_EVENT_BYTES, MAX_REQUEST_BYTES
 from local.template import Template
 from tests.local import sample
