@@ -1,0 +1,70 @@
+"""Shorthand for asking a model."""
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from parley.domain.conversations import FinishReason, Role, Usage
+from parley.domain.turns import (
+    Accepted,
+    Completed,
+    CompletionRequest,
+    ModelEvent,
+    Parameters,
+    PromptMessage,
+    TextDelta,
+)
+from parley.ports import Model
+
+
+@dataclass(frozen=True)
+class Answer:
+    """All that a model yielded."""
+
+    events: tuple[ModelEvent, ...]
+
+    @property
+    def deltas(self) -> list[str]:
+        return [event.text for event in self.events if isinstance(event, TextDelta)]
+
+    @property
+    def text(self) -> str:
+        return "".join(self.deltas)
+
+    @property
+    def accepted(self) -> bool:
+        return Accepted() in self.events
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        return self._completed.finish_reason
+
+    @property
+    def usage(self) -> Usage:
+        return self._completed.usage
+
+    @property
+    def _completed(self) -> Completed:
+        last = self.events[-1]
+        assert isinstance(last, Completed)
+        return last
+
+
+def prompt(*messages: str | tuple[Role, str], **parameters: Any) -> CompletionRequest:
+    """A request with these messages, the user's where no role is given."""
+    return CompletionRequest(
+        model="any",
+        messages=tuple(
+            PromptMessage(Role.USER, message)
+            if isinstance(message, str)
+            else PromptMessage(*message)
+            for message in messages
+        ),
+        parameters=Parameters(**parameters),
+    )
+
+
+async def ask(model: Model, *messages: str | tuple[Role, str], **parameters: Any) -> Answer:
+    """The whole answer to `prompt(...)`."""
+    async with aclosing(model.complete(prompt(*messages, **parameters))) as events:
+        return Answer(tuple([event async for event in events]))
