@@ -1,6 +1,7 @@
 """Nonsense of every kind: a clear refusal in the dialect's envelope, and nothing stored."""
 
 import json
+import math
 import statistics
 import time
 import uuid
@@ -52,8 +53,6 @@ def refused(reply: httpx.Response, status: int) -> dict[str, Any]:
         b"\xff\xfe{}",
         b'{"model": "any", "messages": [{"role": "user", "content": "\xc3\x28"}]}',
         b'{"model": "any", "messages": [{"role": "user", "content": "a\x00b"}]}',
-        b'{"model": "any", "messages": [{"role": "user", "content": "\\ud800"}]}',
-        b'{"model": "any", "messages": [{"role": "user", "content": NaN}]}',
         b"[" * 100_000,
         b'{"metadata":' * 50_000 + b"1" + b"}" * 50_000,
     ],
@@ -66,8 +65,6 @@ def refused(reply: httpx.Response, status: int) -> dict[str, Any]:
         "not UTF-8",
         "broken UTF-8",
         "raw control character",
-        "half a surrogate",
-        "not a number",
         "deep list",
         "deep object",
     ],
@@ -92,6 +89,8 @@ def test_what_is_no_request_is_refused(
         ({"messages": [{"role": "user"}]}, "messages.0"),
         ({"messages": [{"role": "user", "content": 7}]}, "messages.0.content"),
         ({"messages": [{"role": "user", "content": "a\u0007b"}]}, "messages.0.content"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages.0.content"),
+        ({"messages": [{"role": "user", "content": math.nan}]}, "messages.0.content"),
         ({"model": None}, "model"),
         ({"model": 5}, "model"),
         ({"temperature": "hot"}, "temperature"),
@@ -108,7 +107,9 @@ def test_what_is_no_request_is_refused(
     ],
 )
 def test_a_wrong_field_is_named(http: httpx.Client, change: dict[str, Any], param: str) -> None:
-    error = refused(http.post(COMPLETIONS, json={"model": "any", "messages": [USER]} | change), 400)
+    body = json.dumps({"model": "any", "messages": [USER]} | change)
+    headers = {"content-type": "application/json"}
+    error = refused(http.post(COMPLETIONS, content=body, headers=headers), 400)
     assert (error["param"] or "").startswith(param)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -17,16 +19,27 @@ SCRIPTED = "sk_test_conformance"
 AMHARIC = "ሰላም ለዓለም። ሽሮ 🍲👩🏽‍🍳"
 
 
-def client(stack: Stack, key: str = DEMO, **options: Any) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{stack.url}/v1", api_key=key, max_retries=0, **options)
+Connect = Callable[..., openai.OpenAI]
+
+
+@pytest.fixture
+def connect(stack: Stack) -> Iterator[Connect]:
+    """Make clients of the stack; they are closed with the test."""
+    with ExitStack() as clients:
+
+        def connect(key: str = DEMO, **options: Any) -> openai.OpenAI:
+            settings = {"base_url": f"{stack.url}/v1", "max_retries": 0, **options}
+            return clients.enter_context(openai.OpenAI(api_key=key, **settings))
+
+        yield connect
 
 
 def script(*steps: dict[str, Any]) -> list[Any]:
     return [{"role": "user", "content": "script:" + json.dumps(steps)}]
 
 
-def test_a_real_model_answers_with_its_own_token_counts(stack: Stack) -> None:
-    completion = client(stack).chat.completions.create(
+def test_a_real_model_answers_with_its_own_token_counts(connect: Connect) -> None:
+    completion = connect().chat.completions.create(
         model="wesen-chat-v1",
         messages=[{"role": "user", "content": "Say hello."}],
         max_tokens=12,
@@ -41,8 +54,8 @@ def test_a_real_model_answers_with_its_own_token_counts(stack: Stack) -> None:
     assert completion._request_id
 
 
-def test_a_real_model_streams_token_by_token(stack: Stack) -> None:
-    stream = client(stack).chat.completions.create(
+def test_a_real_model_streams_token_by_token(connect: Connect) -> None:
+    stream = connect().chat.completions.create(
         model="wesen-chat-v1",
         messages=[{"role": "user", "content": "Count to five."}],
         max_tokens=16,
@@ -62,10 +75,10 @@ def test_a_real_model_streams_token_by_token(stack: Stack) -> None:
     assert usage.usage.completion_tokens > 2
 
 
-def test_the_first_token_arrives_before_the_last_is_made(stack: Stack) -> None:
+def test_the_first_token_arrives_before_the_last_is_made(connect: Connect) -> None:
     pause = 0.6
     began = time.monotonic()
-    stream = client(stack, SCRIPTED).chat.completions.create(
+    stream = connect(SCRIPTED).chat.completions.create(
         model="any",
         messages=script({"text": "first"}, {"wait": pause}, {"text": " last"}),
         stream=True,
@@ -80,9 +93,9 @@ def test_the_first_token_arrives_before_the_last_is_made(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_text_of_any_script_arrives_whole(stack: Stack, size: int) -> None:
+def test_text_of_any_script_arrives_whole(connect: Connect, size: int) -> None:
     pieces = [AMHARIC[i : i + size] for i in range(0, len(AMHARIC), size)]
-    stream = client(stack, SCRIPTED).chat.completions.create(
+    stream = connect(SCRIPTED).chat.completions.create(
         model="any", messages=script(*({"text": piece} for piece in pieces)), stream=True
     )
     deltas = [chunk.choices[0].delta.content or "" for chunk in stream]
@@ -90,7 +103,7 @@ def test_text_of_any_script_arrives_whole(stack: Stack, size: int) -> None:
     assert [delta for delta in deltas if delta] == pieces
 
 
-def test_parameters_and_messages_reach_the_model(stack: Stack) -> None:
+def test_parameters_and_messages_reach_the_model(connect: Connect) -> None:
     messages: list[Any] = [
         {"role": "system", "content": "Be brief."},
         {
@@ -100,7 +113,7 @@ def test_parameters_and_messages_reach_the_model(stack: Stack) -> None:
         {"role": "assistant", "content": None},
         *script({"echo": "request"}),
     ]
-    completion = client(stack, SCRIPTED).chat.completions.create(
+    completion = connect(SCRIPTED).chat.completions.create(
         model="any",
         messages=messages,
         temperature=0.25,
@@ -120,8 +133,8 @@ def test_parameters_and_messages_reach_the_model(stack: Stack) -> None:
     }
 
 
-def test_stop_and_length_end_a_reply_as_they_say(stack: Stack) -> None:
-    create = client(stack, SCRIPTED).chat.completions.create
+def test_stop_and_length_end_a_reply_as_they_say(connect: Connect) -> None:
+    create = connect(SCRIPTED).chat.completions.create
     steps = script({"text": "one "}, {"text": "two "}, {"text": "three"})
     stopped = create(model="any", messages=steps, stop="two").choices[0]
     assert (stopped.message.content, stopped.finish_reason) == ("one ", "stop")
@@ -138,18 +151,18 @@ async def test_the_asynchronous_client_streams_too(stack: Stack) -> None:
         assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == "ab"
 
 
-def test_a_failure_before_the_first_token_is_a_status(stack: Stack) -> None:
+def test_a_failure_before_the_first_token_is_a_status(connect: Connect) -> None:
     for streamed in (True, False):
         with pytest.raises(openai.InternalServerError) as refused:
-            client(stack, SCRIPTED).chat.completions.create(
+            connect(SCRIPTED).chat.completions.create(
                 model="any", messages=script({"fail": "unavailable"}), stream=streamed
             )
         assert refused.value.status_code == 503
         assert refused.value.code == "model_unavailable"
 
 
-def test_a_failure_after_the_first_token_never_looks_like_an_end(stack: Stack) -> None:
-    stream = client(stack, SCRIPTED).chat.completions.create(
+def test_a_failure_after_the_first_token_never_looks_like_an_end(connect: Connect) -> None:
+    stream = connect(SCRIPTED).chat.completions.create(
         model="any", messages=script({"text": "half"}, {"fail": "error"}), stream=True
     )
     seen: list[Any] = []
@@ -160,26 +173,23 @@ def test_a_failure_after_the_first_token_never_looks_like_an_end(stack: Stack) -
     assert broken.value.code == "model_error"
 
 
-def test_the_client_retries_what_may_be_retried(stack: Stack) -> None:
+def test_the_client_retries_what_may_be_retried(connect: Connect) -> None:
     attempts: list[str | None] = []
 
     def count(request: httpx.Request) -> None:
         attempts.append(request.headers.get("x-stainless-retry-count"))
 
-    retrying = openai.OpenAI(
-        base_url=f"{stack.url}/v1",
-        api_key=SCRIPTED,
-        max_retries=1,
-        http_client=httpx.Client(event_hooks={"request": [count]}),
+    retrying = connect(
+        SCRIPTED, max_retries=1, http_client=httpx.Client(event_hooks={"request": [count]})
     )
     with pytest.raises(openai.InternalServerError):
         retrying.chat.completions.create(model="any", messages=script({"fail": "unavailable"}))
     assert attempts == ["0", "1"]
 
 
-def test_a_wrong_key_is_a_401_in_openais_words(stack: Stack) -> None:
+def test_a_wrong_key_is_a_401_in_openais_words(connect: Connect) -> None:
     with pytest.raises(openai.AuthenticationError) as refused:
-        client(stack, "sk_test_wrong").models.list()
+        connect("sk_test_wrong").models.list()
     assert refused.value.code == "invalid_api_key"
     assert refused.value.body == {
         "message": "Incorrect API key provided.",
@@ -189,18 +199,18 @@ def test_a_wrong_key_is_a_401_in_openais_words(stack: Stack) -> None:
     }
 
 
-def test_an_unknown_model_is_a_404_that_names_it(stack: Stack) -> None:
+def test_an_unknown_model_is_a_404_that_names_it(connect: Connect) -> None:
     with pytest.raises(openai.NotFoundError) as refused:
-        client(stack).chat.completions.create(
+        connect().chat.completions.create(
             model="gpt-none", messages=[{"role": "user", "content": "Hello"}]
         )
     assert refused.value.code == "model_not_found"
     assert refused.value.param == "model"
 
 
-def test_what_cannot_be_done_is_refused_by_name(stack: Stack) -> None:
+def test_what_cannot_be_done_is_refused_by_name(connect: Connect) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
-        client(stack).chat.completions.create(
+        connect().chat.completions.create(
             model="wesen-chat-v1",
             messages=[{"role": "user", "content": "Hello"}],
             frequency_penalty=1.5,
@@ -208,16 +218,16 @@ def test_what_cannot_be_done_is_refused_by_name(stack: Stack) -> None:
     assert refused.value.param == "frequency_penalty"
 
 
-def test_models_are_listed_and_found_by_the_names_one_uses(stack: Stack) -> None:
-    listed = [model.id for model in client(stack).models.list()]
+def test_models_are_listed_and_found_by_the_names_one_uses(connect: Connect) -> None:
+    listed = [model.id for model in connect().models.list()]
     assert "wesen-chat-v1" in listed
-    assert client(stack).models.retrieve("wesen-chat-v1").id == "wesen-chat-v1"
+    assert connect().models.retrieve("wesen-chat-v1").id == "wesen-chat-v1"
     with pytest.raises(openai.NotFoundError):
-        client(stack).models.retrieve("gpt-none")
+        connect().models.retrieve("gpt-none")
 
 
-def test_replies_carry_openais_headers(stack: Stack) -> None:
-    raw = client(stack).models.with_raw_response.list()
+def test_replies_carry_openais_headers(connect: Connect) -> None:
+    raw = connect().models.with_raw_response.list()
     assert raw.headers["x-request-id"]
     assert float(raw.headers["openai-processing-ms"]) >= 0
     limit = int(raw.headers["x-ratelimit-limit-requests"])

@@ -5,16 +5,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+"""Control characters but tab, line feed and carriage return; halves of a surrogate pair."""
 
 
-def _printable(text: str) -> str:
-    if found := _CONTROL.search(text):
-        raise ValueError(f"must not contain the control character U+{ord(found[0]):04X}")
+def _as_written(text: str) -> str:
+    if found := _NOT_TEXT.search(text):
+        raise ValueError(f"must not contain the character U+{ord(found[0]):04X}")
     return text
 
 
-Text = Annotated[str, AfterValidator(_printable)]
+Text = Annotated[str, AfterValidator(_as_written)]
 """Text as a person writes it: of control characters only tab, line feed and carriage return."""
 
 ShortText = Annotated[Text, Field(max_length=256)]

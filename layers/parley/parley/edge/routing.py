@@ -73,6 +73,7 @@ class _Route(APIRoute):
                     _credential(request)
                 )
                 request.state.allowance = await services().limits.admit(request.state.caller)
+                await _check_encoding(request)
                 response = await answer(request)
             except ClientDisconnect:
                 raise
@@ -123,6 +124,14 @@ def _credential(request: Request) -> str | None:
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
     return request.headers.get("x-api-key")
+
+
+async def _check_encoding(request: Request) -> None:
+    """Refuse a body that isn't UTF-8; FastAPI would read it with the broken places replaced."""
+    try:
+        (await request.body()).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The request body isn't valid UTF-8.") from error
 
 
 def _as_domain_error(error: Exception) -> ParleyError:

@@ -131,8 +131,7 @@ class Turns:
             ModelNotFound: the tenant has no such model.
             ParleyError: the store or the model refused or failed before the first event.
         """
-        route = caller.tenant.route(model)
-        back_end = self._models.backend(route.backend)
+        route, back_end = self._resolve(caller, model)
         while True:
             reply = Message(
                 id=MessageId(self._ids.conversation(), 1),
@@ -190,12 +189,14 @@ class Turns:
             raise MessageTooLong(
                 f"The message has {size} bytes; at most {MAX_TEXT_BYTES} can be stored."
             )
-        name, route, back_end = self._resolve(caller, model or caller.tenant.default_model)
+        # How much to read depends on the model, which the head may name: read for the likeliest one.
+        likeliest = model or next(iter(caller.tenant.models), "")
+        _, back_end = self._resolve(caller, likeliest)
         head, newest = await self._store.get_with_newest(
             caller.scope, conversation, messages_to_read(back_end.context_window)
         )
-        if model is None and head.model is not None:
-            name, route, back_end = self._resolve(caller, head.model)
+        name = model or head.model or caller.tenant.default_model
+        route, back_end = self._resolve(caller, name)
         prompt = build_prompt(
             system_prompt=head.system_prompt,
             history=newest,
@@ -224,9 +225,9 @@ class Turns:
         while self._running:
             await asyncio.wait(self._running)
 
-    def _resolve(self, caller: Caller, name: str) -> tuple[str, ModelRoute, Model]:
+    def _resolve(self, caller: Caller, name: str) -> tuple[ModelRoute, Model]:
         route = caller.tenant.route(name)
-        return name, route, self._models.backend(route.backend)
+        return route, self._models.backend(route.backend)
 
     async def _start(self, plan: _Plan) -> Turn:
         progress = _Progress()
