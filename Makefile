@@ -22,7 +22,8 @@ dev: $(DEV) ## Serve the local stack on http://127.0.0.1:8000 (PORT=, DATA_DIR= 
 test: $(DEV) ## Run all tests that need no Docker (ARGS= goes to pytest)
 	.venv/bin/pytest $(ARGS)
 
-check: export AWS_DEFAULT_REGION := us-east-1 # sam asks for one, and no more, to validate
+# To validate, sam wants a region, and no account.
+check: export AWS_DEFAULT_REGION := us-east-1
 check: $(DEV) $(SAM_CLI) ## Lint, format, types, import rules, template, locks
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
