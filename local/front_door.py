@@ -34,7 +34,7 @@ def main() -> int:
     try:
         asyncio.run(load_model())
     except ModelUnavailable as error:
-        report(FAILED + error.message)
+        report(f"{FAILED}{error.message} PARLEY_EMBEDDED_GGUF is the path of another.")
         return 1
     serve(api, listener)
     return 0

@@ -118,8 +118,8 @@ class Keeper:
     def __init__(self, start: Callable[[], Awaitable[Child]], complaint: str) -> None:
         self._start = start
         self._complaint = complaint
-        self._child: Child | None = None
-        self._replaced = asyncio.Event()
+        self._starting: asyncio.Future[Child] | None = None
+        self._running = asyncio.Event()
 
     async def start(self) -> None:
         """Start the process and wait until it is ready.
@@ -127,20 +127,22 @@ class Keeper:
         Raises:
             StackError: it ends instead.
         """
-        self._child = await self._start()
+        # Shielded, because a process whose start is cut off halfway could not be ended.
+        self._starting = asyncio.ensure_future(self._start())
+        child = await asyncio.shield(self._starting)
         try:
-            await self._child.ready(screen.progress)
+            await child.ready(screen.progress)
         except ChildFailedError as error:
-            self._child = None
+            await self.stop()
             raise StackError(str(error) or self._complaint) from error
-        self._replaced.set()
+        self._running.set()
 
     async def stop(self) -> None:
         """End the process, if it runs."""
-        child, self._child = self._child, None
-        if child is not None:
-            self._replaced.clear()
-            await child.stop()
+        self._running.clear()
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            await (await starting).stop()
 
     async def keep(self) -> None:
         """Return never.
@@ -149,11 +151,10 @@ class Keeper:
             StackError: the process has ended, and nobody has stopped it.
         """
         while True:
-            await self._replaced.wait()
-            child = self._child
-            if child is not None:
-                await child.wait()
-            if child is not None and child is self._child:
+            await self._running.wait()
+            if self._starting is not None:
+                await self._starting.result().wait()
+            if self._running.is_set():
                 raise StackError(self._complaint)
 
 
@@ -173,6 +174,7 @@ async def _reload(door: Keeper) -> None:
             screen.complain(f"{error} The next change is tried again.")
         else:
             screen.progress(f"ready again in {time.monotonic() - began:.1f} s")
+            report(READY)
 
 
 def _folder(path: Path) -> Folder:

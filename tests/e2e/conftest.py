@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,51 +19,78 @@ START_SECONDS = 90
 STOP_SECONDS = 30
 
 
-@dataclass(frozen=True, slots=True)
+class StackFailedError(Exception):
+    """The stack ended, or took too long, instead of becoming ready."""
+
+
 class Stack:
     """A running local stack."""
 
-    url: str
-    data_dir: Path
-    process: "subprocess.Popen[bytes]"
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        """Start one and wait until it reports to be ready.
+
+        Raises:
+            StackFailedError: it doesn't; the message is all it has printed.
+        """
+        self.data_dir = data_dir
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self._log = data_dir / "stack.log"
+        self._reports, reporting = os.pipe()
+        settings = {"PORT": "0", "DATA_DIR": str(data_dir), "RELOAD": "0", **environment}
+        with self._log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "local"],
+                cwd=ROOT,
+                env={**os.environ, **settings, REPORT_FD: str(reporting)},
+                pass_fds=(reporting,),
+                stdout=output,
+                stderr=output,
+            )
+        os.close(reporting)
+        try:
+            self.url = self.wait_until_ready()[-1]
+        except StackFailedError:
+            self.close()
+            raise
+
+    def wait_until_ready(self) -> list[str]:
+        """Wait for the next report that the stack is ready; return what it reports before."""
+        gives_up = time.monotonic() + START_SECONDS
+        reported = b""
+        while not reported.endswith(f"{READY}\n".encode()):
+            waiting = max(0.0, gives_up - time.monotonic())
+            is_there, _, _ = select.select([self._reports], [], [], waiting)
+            chunk = os.read(self._reports, 1024) if is_there else b""
+            if not chunk:
+                raise StackFailedError(self.printed())
+            reported += chunk
+        return reported.decode().splitlines()[:-1]
+
+    def printed(self) -> str:
+        """All that the stack has printed on its terminal."""
+        return self._log.read_text()
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Send a signal, SIGINT being what Ctrl-C sends; return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
 
+    def close(self) -> None:
+        """End the stack if it still runs."""
+        os.close(self._reports)
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(STOP_SECONDS)
+
 
 @contextmanager
-def running(data_dir: Path, *, reload: bool = False) -> Iterator[Stack]:
-    """A stack that has reported to be ready; it is ended with the block at the latest."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    reading, writing = os.pipe()
-    with (data_dir / "stack.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "local"],
-            cwd=ROOT,
-            env=os.environ
-            | {
-                "PORT": "0",
-                "DATA_DIR": str(data_dir),
-                "RELOAD": str(int(reload)),
-                REPORT_FD: str(writing),
-            },
-            pass_fds=(writing,),
-            stdout=log,
-            stderr=log,
-        )
-    os.close(writing)
+def running(data_dir: Path, **environment: str) -> Iterator[Stack]:
+    """A stack for the length of a block."""
+    started = Stack(data_dir, **environment)
     try:
-        url = _reported_url(reading)
-        if url is None:
-            pytest.fail(f"The stack did not start:\n{(data_dir / 'stack.log').read_text()}")
-        yield Stack(url, data_dir, process)
+        yield started
     finally:
-        os.close(reading)
-        if process.poll() is None:
-            process.terminate()
-        process.wait(STOP_SECONDS)
+        started.close()
 
 
 @pytest.fixture(scope="session")
@@ -72,18 +98,3 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One stack for all tests that don't stop it; keep tests apart by the users they name."""
     with running(tmp_path_factory.mktemp("stack")) as started:
         yield started
-
-
-def _reported_url(descriptor: int) -> str | None:
-    """The last line before the word that the stack is ready; None where it ends without."""
-    gives_up = time.monotonic() + START_SECONDS
-    reported = b""
-    while not reported.endswith(f"{READY}\n".encode()):
-        waiting = max(0.0, gives_up - time.monotonic())
-        chunk = (
-            os.read(descriptor, 1024) if select.select([descriptor], [], [], waiting)[0] else b""
-        )
-        if not chunk:
-            return None
-        reported += chunk
-    return reported.decode().splitlines()[-2]
