@@ -162,7 +162,7 @@ class _Call:
 
     def _take(self, chunk: bytes) -> bool:
         self._hand_over(chunk)
-        return self._cancelled
+        return self._cancelled or not self._loop.is_running()
 
     def _hand_over(self, item: bytes | Future[None]) -> None:
         try:
