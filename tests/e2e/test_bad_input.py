@@ -85,8 +85,8 @@ def test_what_is_no_request_is_refused(
         ({"messages": []}, "messages"),
         ({"messages": None}, "messages"),
         ({"messages": "Hello"}, "messages"),
-        ({"messages": [{"role": "wizard", "content": "Hello"}]}, "messages.0.role"),
-        ({"messages": [{"role": "user"}]}, "messages.0"),
+        ({"messages": [{"role": "wizard", "content": "Hello"}]}, "messages.0"),
+        ({"messages": [{"role": "user"}]}, "messages.0.content"),
         ({"messages": [{"role": "user", "content": 7}]}, "messages.0.content"),
         ({"messages": [{"role": "user", "content": "a\u0007b"}]}, "messages.0.content"),
         ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages.0.content"),
@@ -110,7 +110,7 @@ def test_a_wrong_field_is_named(http: httpx.Client, change: dict[str, Any], para
     body = json.dumps({"model": "any", "messages": [USER]} | change)
     headers = {"content-type": "application/json"}
     error = refused(http.post(COMPLETIONS, content=body, headers=headers), 400)
-    assert (error["param"] or "").startswith(param)
+    assert error["param"] == param
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ from parley.dialects.sessions import SESSIONS, codec
 from parley.dialects.sessions.schema import MessageBody, MessageOut
 from parley.domain.ids import ConversationId
 from parley.edge.routing import CallerOf, routes_of
-from parley.edge.sse import event_stream
+from parley.edge.sse import STREAMED, event_stream
 
 router = routes_of(SESSIONS)
 
 
-@router.post("/v1/chat/{chatId}", status_code=201, response_model=MessageOut)
+@router.post(
+    "/v1/chat/{chatId}", status_code=201, response_model=MessageOut, responses={200: STREAMED}
+)
 async def send_message(
     chatId: str,  # noqa: N803 - the API's own name
     body: MessageBody,

@@ -8,6 +8,9 @@ from pydantic import AfterValidator, Field
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 """Control characters but tab, line feed and carriage return; halves of a surrogate pair."""
 
+_PATTERN = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$"
+"""The same for JSON Schema, whose strings have no halves of pairs."""
+
 
 def _as_written(text: str) -> str:
     if found := _NOT_TEXT.search(text):
@@ -15,7 +18,7 @@ def _as_written(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_as_written)]
+Text = Annotated[str, AfterValidator(_as_written), Field(json_schema_extra={"pattern": _PATTERN})]
 """Text as a person writes it: of control characters only tab, line feed and carriage return."""
 
 ShortText = Annotated[Text, Field(max_length=256)]
@@ -23,6 +26,22 @@ ShortText = Annotated[Text, Field(max_length=256)]
 
 Identifier = Annotated[Text, Field(min_length=1, max_length=128)]
 """An id that the caller makes, such as a user's."""
+
+
+def _unicode(text: str) -> str:
+    if not text.isprintable() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not contain half of a surrogate pair")
+    return text
+
+
+Metadata = Annotated[
+    dict[
+        Annotated[str, AfterValidator(_unicode), Field(max_length=64)],
+        Annotated[Text, Field(max_length=512)],
+    ],
+    Field(max_length=16),
+]
+"""Up to 16 pairs of what the caller wants to remember."""
 
 MAX_INTEGER = 2**53 - 1
 """The largest integer that every JSON reader keeps exact."""

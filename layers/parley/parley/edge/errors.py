@@ -1,6 +1,8 @@
 """Which status an error is sent with, and how it is rendered."""
 
 import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse
@@ -59,11 +61,29 @@ def invalid(found: RequestValidationError) -> errors.InvalidRequest:
     Nothing of what was sent is repeated: it may be a secret that slipped into the wrong field.
     """
     problem = found.errors()[0]
-    where = [str(step) for step in problem["loc"] if step not in ("body", "query", "path")]
     if problem["type"] == "json_invalid":
         return errors.InvalidRequest(
             f"The request body isn't valid JSON: {problem['ctx']['error']}."
         )
-    param = ".".join(where) or None
+    param = ".".join(_steps(problem["loc"], found.body)) or None
     message = problem["msg"].removeprefix("Value error, ")
     return errors.InvalidRequest(f"{param or 'The request body'}: {message}.", param=param)
+
+
+def _steps(location: Sequence[int | str], body: Any) -> Iterator[str]:
+    """The way to a field as the caller wrote it.
+
+    Pydantic names the branch of a union as a step, too. Whatever leads nowhere in the body is such
+    a name, unless it is the last: that may be a field that isn't there.
+    """
+    source, *steps = location
+    value = body if source == "body" else {}
+    for step in steps:
+        match value:
+            case list() if isinstance(step, int):
+                value = value[step]
+            case dict() if step in value or step == steps[-1]:
+                value = value.get(step)
+            case _:
+                continue
+        yield str(step)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 from starlette.responses import StreamingResponse
 
@@ -11,6 +12,12 @@ KEEP_ALIVE_SECONDS = 10.0
 
 KEEP_ALIVE = b": ping\n"
 """A comment without a blank line: it belongs to the next event, and no client sees it."""
+
+STREAMED: dict[str, Any] = {
+    "description": "The reply, at once or, where a stream was asked for, as server-sent events.",
+    "content": {"text/event-stream": {}},
+}
+"""What a route that can stream says of its 200 in the OpenAPI document."""
 
 
 def event_stream(events: AsyncGenerator[bytes, None]) -> StreamingResponse:

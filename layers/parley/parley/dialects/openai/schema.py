@@ -6,9 +6,9 @@ honoured is refused by name, since silence would be a lie.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from parley.dialects.fields import MAX_INTEGER, Identifier, ShortText, Text
+from parley.dialects.fields import MAX_INTEGER, Identifier, Metadata, Text
 
 
 class TextPart(BaseModel):
@@ -18,17 +18,25 @@ class TextPart(BaseModel):
     text: Text
 
 
-class InputMessage(BaseModel):
-    """One message of the prompt."""
+class SpokenMessage(BaseModel):
+    """What someone told the model."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Literal["system", "developer", "user"]
+    content: Text | list[TextPart]
+
+
+class RepliedMessage(BaseModel):
+    """What the model replied; it may have said nothing."""
+
+    role: Literal["assistant"]
     content: Text | list[TextPart] | None = None
 
-    @model_validator(mode="after")
-    def _only_assistants_may_be_silent(self) -> "InputMessage":
-        if self.content is None and self.role != "assistant":
-            raise ValueError(f"`content` is required for the role `{self.role}`")
-        return self
+
+InputMessage = Annotated[SpokenMessage | RepliedMessage, Field(discriminator="role")]
+"""One message of the prompt."""
+
+
+StopSequence = Annotated[Text, Field(min_length=1)]
 
 
 class Sampling(BaseModel):
@@ -39,7 +47,7 @@ class Sampling(BaseModel):
     max_tokens: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
     seed: Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)] | None = None
-    stop: Text | Annotated[list[Text], Field(max_length=4)] | None = None
+    stop: StopSequence | Annotated[list[StopSequence], Field(max_length=4)] | None = None
 
 
 class StreamOptions(BaseModel):
@@ -76,11 +84,11 @@ class CompletionBody(Sampling, Streaming):
         },
     )
 
-    model: ShortText
+    model: Identifier
     messages: Annotated[list[InputMessage], Field(min_length=1)]
     user: Identifier | None = None
     n: Annotated[int, Field(ge=1, le=1)] | None = None
-    metadata: Annotated[dict[str, Text], Field(max_length=16)] | None = None
+    metadata: Metadata | None = None
 
 
 class UsageOut(BaseModel):

@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from parley.dialects.fields import Identifier, ShortText, Text
+from parley.dialects.fields import Identifier, Metadata, ShortText, Text
 from parley.dialects.openai.schema import Sampling, Streaming
-
-Metadata = Annotated[dict[Identifier, ShortText], Field(max_length=16)]
 
 
 class _Camel(BaseModel):
@@ -27,7 +25,7 @@ class ChatBody(_Camel):
 
     title: ShortText | None = None
     system_prompt: Annotated[Text, Field(max_length=100_000)] | None = None
-    model: ShortText | None = None
+    model: Identifier | None = None
     user: Identifier | None = None
     metadata: Metadata | None = None
 
@@ -41,7 +39,7 @@ class MessageBody(Sampling, Streaming):
 
     role: Literal["user"] = "user"
     content: Annotated[Text, Field(min_length=1)]
-    model: ShortText | None = None
+    model: Identifier | None = None
 
 
 class ChatOut(_Camel):

@@ -1,0 +1,38 @@
+"""The OpenAPI document, taken at its word: generated requests get answers it describes."""
+
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.e2e.conftest import Stack
+
+HEADERS = {"Authorization": "Bearer sk_test_conformance"}
+
+BOUNDED = settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def test_every_route_answers_as_described(stack: Stack) -> None:
+    document = schemathesis.openapi.from_url(f"{stack.url}/openapi.json")
+    operations = [found.ok() for found in document.get_all_operations()]
+    assert operations
+    for operation in operations:
+        fuzz(operation)
+
+
+def fuzz(operation: Any) -> None:
+    """Call one operation with generated requests, and hold each answer to the description."""
+
+    @BOUNDED
+    @given(case=operation.as_strategy())
+    def answers_as_described(case: schemathesis.Case) -> None:
+        case.call_and_validate(headers=HEADERS)
+
+    answers_as_described()
