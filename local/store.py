@@ -90,9 +90,6 @@ def ministack_environment(data_dir: Path, host: str, port: int) -> Mapping[str, 
 async def _run(template: Template, listener: socket) -> int:
     ministack = importlib.import_module("ministack.app")  # reads the environment set before
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
     config.keep_alive_timeout = 75
@@ -103,6 +100,10 @@ async def _run(template: Template, listener: socket) -> int:
     try:
         await asyncio.to_thread(_provision, template)
         await _seed()
+        # Until here a signal ended the process at once: there was nothing new to save.
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
         report(READY)
         await serving
     finally:
