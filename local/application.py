@@ -22,6 +22,8 @@ from local.routes import Match, Router, routes
 from local.runtime import Invoker, LambdaContext, adapter_headers, load_module
 from local.template import Template
 
+LONGEST_SHOWN_PATH = 100
+
 logger = logging.getLogger(__name__)
 
 
@@ -121,7 +123,9 @@ class _AccessLog:
     """Passes messages on and says in one line what became of the request."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self._line = f"{scope['method']} {scope['path']}"
+        # As it stood in the request line: what is percent-encoded there can't disturb a terminal.
+        path = scope["raw_path"].decode("latin-1")
+        self._line = f"{scope['method']} {path[:LONGEST_SHOWN_PATH]}"
         self._send = send
         self._began = time.monotonic()
         self._status = 0
@@ -164,17 +168,16 @@ async def _read(receive: Receive) -> bytes | None:
 
 
 def _request(scope: Scope, body: bytes) -> Request:
-    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-    client = scope.get("client") or ("127.0.0.1", 0)
+    address, _ = scope["client"]
     return Request(
         method=scope["method"],
-        path=raw_path.decode("latin-1"),
+        path=scope["raw_path"].decode("latin-1"),
         query=scope["query_string"].decode("latin-1"),
         headers=[
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
         ],
         body=body,
-        source_ip=client[0],
+        source_ip=address,
         protocol=f"HTTP/{scope['http_version']}",
     )
 

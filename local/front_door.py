@@ -62,6 +62,7 @@ def serve(api: LocalApi, listener: socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=60,
+        ws="none",  # a REST API takes an upgrade for any other request
     )
     _Server(config).run(sockets=[listener])
 
