@@ -1,0 +1,129 @@
+"""Every function's rights in the template are exactly what it needs."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+
+from local.intrinsics import Evaluator
+from local.routes import functions
+from local.template import resources
+from parley import bootstrap
+from parley.domain.conversations import Conversation
+from parley.domain.ids import ConversationId
+from tests.routes.conftest import NOW, TEMPLATE, Invoke
+
+Right = tuple[str, str]
+"""An action and the logical id of what it may be done to."""
+
+SHARED = "AuthenticatePolicy"
+LONG = 400_000
+"""Characters that one item of a table can't hold."""
+
+IN_TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
+
+
+def rights(statements: Iterable[Mapping[str, Any]]) -> set[Right]:
+    found = set()
+    for statement in statements:
+        assert statement["Effect"] == "Allow"
+        actions, resource = statement["Action"], statement["Resource"]
+        logical_id = resource["Ref"] if "Ref" in resource else resource["Fn::GetAtt"][0]
+        found |= {
+            (action, logical_id) for action in ([actions] if isinstance(actions, str) else actions)
+        }
+    return found
+
+
+def declared() -> tuple[set[Right], dict[str, set[Right]]]:
+    """The shared rights, and by logical id those that a function has of its own."""
+    shared = TEMPLATE["Resources"][SHARED]["Properties"]["PolicyDocument"]["Statement"]
+    own: dict[str, set[Right]] = {}
+    for logical_id, properties in resources(TEMPLATE, "AWS::Serverless::Function"):
+        policies = properties.get("Policies", [])
+        own[logical_id] = rights(
+            statement for policy in policies for statement in policy.get("Statement", [])
+        )
+    return rights(shared), own
+
+
+def used(operation: str, arguments: Mapping[str, Any]) -> Iterator[Right]:
+    """The rights that a call asks for."""
+    match operation:
+        case "TransactWriteItems":
+            for item in arguments["TransactItems"]:
+                for kind, write in item.items():
+                    yield f"dynamodb:{IN_TRANSACTION[kind]}", write["TableName"]
+        case "BatchGetItem" | "BatchWriteItem":
+            for table in arguments["RequestItems"]:
+                yield f"dynamodb:{operation}", table
+        case "GetSecretValue":
+            yield "secretsmanager:GetSecretValue", arguments["SecretId"]
+        case _:
+            yield f"dynamodb:{operation}", arguments["TableName"]
+
+
+@pytest.fixture
+def invoke_recorded(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Callable[..., Any], Mapping[str, set[Right]]]:
+    """Invoke like `invoke`, and keep by function what it asked of AWS."""
+    by_module = {
+        function.module.removeprefix("functions."): function.name
+        for function, _ in functions(TEMPLATE, Evaluator(TEMPLATE))
+    }
+    asked: dict[str, set[Right]] = defaultdict(set)
+    running = [""]
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]  # every call goes through it
+
+    def recorded(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        asked[running[0]].update(used(operation, arguments))
+        return call(client, operation, arguments)
+
+    def invoke_recorded(name: str, **changes: Any) -> Any:
+        running[0] = by_module.get(name.replace("/", "."), "Streaming")
+        reply = invoke(name, **changes)
+        running[0] = ""
+        assert reply.status in {200, 201, 405}, reply.text
+        return reply
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", recorded)
+    return invoke_recorded, asked
+
+
+def test_a_function_may_do_what_it_does_and_nothing_else(
+    services: bootstrap.Services,
+    invoke_recorded: tuple[Callable[..., Any], Mapping[str, set[Right]]],
+) -> None:
+    invoke, asked = invoke_recorded
+    chat = Conversation(
+        id=ConversationId(4711),
+        tenant="demo",
+        user="user-81",
+        created_at=NOW,
+        updated_at=NOW,
+        system_prompt="p" * LONG,
+    )
+    asyncio.run(services.store.create(chat))
+    services.models.backend("scripted").context_window = 10 * LONG
+    script = f'script:[{{"text": "{"r" * LONG}"}}]'  # a long message that makes a long reply
+    invoke("openai/list_models")
+    invoke("openai/get_model")
+    invoke("openai/create_completion", messages=[{"role": "user", "content": script}])
+    created = invoke("sessions/create_chat").json["id"]
+    invoke("sessions/list_chats", query={"user": "user-81", "after": created})
+    invoke("sessions/get_chat")
+    invoke("sessions/send_message", content=script)
+    invoke("sessions/get_history")
+    invoke("sessions/delete_chat")
+    invoke("fallback/refuse_method")
+
+    shared, own = declared()
+    assert shared <= set().union(*asked.values())
+    for name, granted in own.items():
+        assert asked[name] - shared - granted == set(), f"{name} lacks these"
+        assert granted - asked[name] == set(), f"{name} doesn't need these"
+    assert not asked["RefuseMethod"]
