@@ -11,6 +11,7 @@ from parley.adapters.dynamodb.conversations import DynamoConversations
 from parley.adapters.dynamodb.counter import DynamoCounter
 from parley.adapters.dynamodb.directory import DynamoDirectory
 from parley.adapters.memory import MemoryConversations, MemoryCounter, MemoryDirectory
+from parley.adapters.system import SystemClock
 from parley.domain.conversations import (
     DEFAULT_USER,
     Conversation,
@@ -128,7 +129,7 @@ def in_memory(clock: ManualClock) -> Stores:
 
 
 def on_dynamodb(client: "DynamoDBClient", tables: Tables, clock: ManualClock) -> Stores:
-    database = Database(client, clock)
+    database = Database(client, SystemClock())  # whose pauses take time
 
     def settled(tenant: str) -> list[int]:
         pages = client.get_paginator("scan").paginate(TableName=tables.ledger)

@@ -30,10 +30,13 @@ PARALLEL_BATCHES = 8
 LARGEST_PAGE = 10_000
 """No page of a query holds more: it ends at 1 MB, and an item takes about 100 bytes at least."""
 
-PATIENCE_SECONDS = 8.0
-FREE_TRIES = 2
-FIRST_PAUSE_SECONDS = 0.01
-LONGEST_PAUSE_SECONDS = 0.5
+PATIENCE_SECONDS = 20.0
+"""How long an operation is tried again; API Gateway waits for 29 seconds."""
+
+TRIES_AT_ONCE = 2
+LONGEST_PAUSE_SECONDS = 4.0
+PAUSE_IN_CALLS = 64
+FIRST_PAUSE_SECONDS = 0.025
 
 _CONTENTION = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 """Nothing was written and trying again helps; botocore doesn't do that by itself."""
@@ -75,26 +78,52 @@ class Contended(StoreUnavailable):
 
 
 class Patience:
-    """How long to go on trying: twice at once, then with growing pauses, for 8 seconds in all."""
+    """How long, and with which pauses, one operation is tried again."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._ends = clock.monotonic() + PATIENCE_SECONDS
+        self._resumed = clock.monotonic()
+        self._ends = self._resumed + PATIENCE_SECONDS
         self._tries = 0
 
-    def wait(self) -> None:
-        """Return when it is time to try again.
+    def after_collision(self) -> bool:
+        """Wait for one's turn among those who change the same item.
+
+        The first tries are at once, for a collision of two is over by then. After that the pauses
+        begin long and become shorter. Pauses that grow let newcomers overtake whoever has waited,
+        until he gives up; these give way to him. How long is measured in calls, because
+        the time that a call takes tells how many others there are.
+
+        Returns:
+            Whether there was a pause, so that what the collision told of the item may be outdated.
 
         Raises:
             StoreUnavailable: it has been tried for long enough.
         """
+        took = self._clock.monotonic() - self._resumed
+        pauses = self._count() - TRIES_AT_ONCE
+        if pauses > 0:
+            self._pause(min(took * PAUSE_IN_CALLS, LONGEST_PAUSE_SECONDS) / pauses)
+        self._resumed = self._clock.monotonic()
+        return pauses > 0
+
+    def after_throttling(self) -> None:
+        """Wait, longer each time, until a busy table may have recovered.
+
+        Raises:
+            StoreUnavailable: it has been tried for long enough.
+        """
+        self._pause(min(FIRST_PAUSE_SECONDS * 2 ** self._count(), LONGEST_PAUSE_SECONDS))
+
+    def _count(self) -> int:
         if self._clock.monotonic() >= self._ends:
             raise StoreUnavailable("The store is too busy right now. Please try again.")
         self._tries += 1
-        if self._tries > FREE_TRIES:
-            # Any moment up to the limit, so that those who collided don't meet again.
-            limit = FIRST_PAUSE_SECONDS * 2 ** (self._tries - FREE_TRIES)
-            time.sleep(_jitter.uniform(0, min(limit, LONGEST_PAUSE_SECONDS)))
+        return self._tries
+
+    def _pause(self, longest: float) -> None:
+        # Any moment within, so that those who met don't meet again.
+        time.sleep(_jitter.uniform(0, longest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +237,7 @@ class Database:
                     items[keys.of(item)] = item
                 request = answer.get("UnprocessedKeys", {})
                 if request:
-                    patience.wait()
+                    patience.after_throttling()
         return items
 
     def query(
@@ -266,8 +295,16 @@ class Database:
         Raises:
             ConditionFailed: a condition doesn't hold.
         """
-        actions = [{write.kind: write.arguments} for write in writes]
-        self._patiently("transact_write_items", TransactItems=actions)
+        self._patiently("transact_write_items", TransactItems=_actions(writes))
+
+    def try_transact(self, writes: Sequence[Write]) -> None:
+        """Make all of some writes or none, unless others are about to change the same items.
+
+        Raises:
+            ConditionFailed: a condition doesn't hold.
+            Contended: another transaction on one of the items is under way.
+        """
+        self._call("transact_write_items", TransactItems=_actions(writes))
 
     def put_many(self, table: str, items: Iterable[tuple[Key, Item]]) -> None:
         """Write items, several batches side by side; not atomic."""
@@ -290,7 +327,7 @@ class Database:
                 answer = self._call("batch_write_item", RequestItems=request)
                 request = answer.get("UnprocessedItems", {})
                 if request:
-                    patience.wait()
+                    patience.after_throttling()
 
         batches = list(_batches(requests, BATCH_WRITES))
         if len(batches) == 1:
@@ -314,7 +351,7 @@ class Database:
             try:
                 return self._call(operation, **arguments)
             except Contended:
-                patience.wait()
+                patience.after_throttling()
 
     def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
         try:
@@ -345,6 +382,10 @@ def _refusal(error: ClientError) -> ConditionFailed | Contended | None:
     if any(reason["Code"] in _CONTENTION for reason in reasons):
         return Contended("The store is busy right now. Please try again.")
     return None
+
+
+def _actions(writes: Iterable[Write]) -> list[dict[str, Any]]:
+    return [{write.kind: write.arguments} for write in writes]
 
 
 def _condition(table: str, within: Range) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from parley.adapters.aws import in_thread
 from parley.adapters.dynamodb import items, keys, texts
 from parley.adapters.dynamodb.client import (
     ConditionFailed,
+    Contended,
     Database,
     Tables,
     Write,
@@ -219,15 +220,21 @@ class DynamoConversations:
                 model=model,
             )
             try:
-                self._database.transact(self._turn(count, conversation.tenant, user, reply))
+                self._database.try_transact(self._turn(count, conversation.tenant, user, reply))
             except ConditionFailed as refusal:
                 head = refusal.found[0]
-                if head is None or "deleted_at" in head:
-                    raise _no_such_conversation() from refusal
-                count = head["message_count"]
-                patience.wait()
+                outdated = patience.after_collision()
+            except Contended:
+                patience.after_collision()
+                outdated = True
             else:
                 return user, reply
+            if outdated:
+                key = keys.head(conversation.tenant, conversation.id)
+                head = self._database.get(self._table, key)
+            if head is None or "deleted_at" in head:
+                raise _no_such_conversation()
+            count = head["message_count"]
 
     @in_thread
     def settle_turn(self, reply: Message, record: UsageRecord) -> bool:

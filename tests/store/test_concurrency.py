@@ -1,0 +1,214 @@
+"""What the stores promise to callers at the same time, each with a thread of its own."""
+
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import anyio
+import pytest
+
+from parley.domain.conversations import Conversation, Message, Role, Status
+from parley.domain.errors import Conflict, NotFound
+from tests.support.stores import Stores, completion_id, finished
+
+T = TypeVar("T")
+
+
+def at_once(callers: int, call: Callable[[int], Awaitable[T]]) -> list[T]:
+    """What `callers` threads get that make the same call, each with its own number."""
+
+    async def one(number: int) -> T:
+        return await call(number)
+
+    with ThreadPoolExecutor(callers) as pool:
+        return list(pool.map(lambda number: anyio.run(one, number), range(callers)))
+
+
+def begin(stores: Stores) -> Conversation:
+    async def call() -> Conversation:
+        return await stores.begin()
+
+    return anyio.run(call)
+
+
+def read(stores: Stores, conversation: Conversation) -> tuple[Conversation, tuple[Message, ...]]:
+    async def call() -> tuple[Conversation, tuple[Message, ...]]:
+        head = await stores.conversations.get(stores.scope, conversation.id)
+        return head, await stores.conversations.messages(head, first=1, last=head.message_count)
+
+    return anyio.run(call)
+
+
+def test_two_turns_at_once_are_both_kept(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+    conversation = begin(stores)
+
+    async def take_turn(number: int) -> tuple[Message, Message]:
+        return await stores.take_turn(conversation, f"question {number}", f"answer {number}")
+
+    turns = at_once(2, take_turn)
+    head, messages = read(stores, conversation)
+    assert head.message_count == 4
+    assert sorted(turns, key=lambda turn: turn[0].id) == [messages[:2], messages[2:]]
+
+
+def test_many_callers_turns_end_gap_free_in_adjacent_pairs(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+    conversation = begin(stores)
+    callers, turns = 32, 20
+
+    async def take_turns(caller: int) -> list[tuple[Message, Message]]:
+        return [
+            await stores.take_turn(conversation, f"{caller}/{turn}", f"re {caller}/{turn}")
+            for turn in range(turns)
+        ]
+
+    taken = [turn for turns_of_one in at_once(callers, take_turns) for turn in turns_of_one]
+    head, messages = read(stores, conversation)
+    assert head.message_count == len(messages) == 2 * callers * turns
+    assert [message.id.sequence for message in messages] == list(range(1, len(messages) + 1))
+    assert sorted(taken, key=lambda turn: turn[0].id) == list(
+        zip(messages[::2], messages[1::2], strict=True)
+    )
+    for question, answer in zip(messages[::2], messages[1::2], strict=True):
+        assert (question.role, answer.role) == (Role.USER, Role.ASSISTANT)
+        assert answer.text == f"re {question.text}"
+        assert answer.status is Status.COMPLETED
+    assert stores.settled(stores.tenant) == [answer.id.number for answer in messages[1::2]]
+
+
+def test_readers_never_see_half_a_turn(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+    conversation = begin(stores)
+
+    async def write_or_look(number: int) -> None:
+        for _ in range(10):
+            if number % 2:
+                await stores.append(conversation)
+            head, newest = await stores.conversations.get_with_newest(
+                stores.scope, conversation.id, 6
+            )
+            numbers = [message.id.sequence for message in newest]
+            assert head.message_count % 2 == 0
+            assert numbers == list(
+                range(max(head.message_count - 6, 0) + 1, head.message_count + 1)
+            )
+
+    at_once(8, write_or_look)
+
+
+def test_one_of_many_settles(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+    conversation = begin(stores)
+
+    async def append() -> Message:
+        _, pending = await stores.append(conversation)
+        return pending
+
+    pending = anyio.run(append)
+    # Half of the texts need parts: whoever comes second must not touch those of the first.
+    texts = [f"{caller}" * (1 if caller % 2 else 400_000) for caller in range(8)]
+
+    async def settle(caller: int) -> bool:
+        return await stores.settle(finished(pending, texts[caller]))
+
+    settled = at_once(len(texts), settle)
+    assert sorted(settled) == [False] * (len(texts) - 1) + [True]
+    _, messages = read(stores, conversation)
+    assert messages[1].text == texts[settled.index(True)]
+    assert stores.settled(stores.tenant) == [pending.id.number]
+
+
+def test_one_of_many_gets_an_id(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+    wanted = stores.new()
+
+    async def create(caller: int) -> bool:
+        try:
+            await stores.begin(id=wanted.id, user=f"user-{caller}")
+        except Conflict:
+            return False
+        return True
+
+    created = at_once(8, create)
+    assert sorted(created) == [False] * 7 + [True]
+    head, _ = read(stores, wanted)
+    assert head.user == f"user-{created.index(True)}"
+
+
+def test_turns_during_deletion_are_refused_or_deleted(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+    conversation = begin(stores)
+
+    async def append_until_refused_or_delete(caller: int) -> None:
+        if caller == 0:
+            for _ in range(3):
+                await stores.append(conversation)
+            await stores.conversations.delete(stores.scope, conversation.id)
+            return
+        while True:
+            try:
+                _, pending = await stores.append(conversation)
+            except NotFound:
+                return
+            await stores.settle(finished(pending, "Hi!"))
+
+    at_once(4, append_until_refused_or_delete)
+    with pytest.raises(NotFound):
+        read(stores, conversation)
+
+
+def test_deleting_at_once_is_deleting(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+    conversation = begin(stores)
+
+    async def append(_: int) -> None:
+        await stores.append(conversation)
+
+    at_once(10, append)
+
+    async def delete(_: int) -> bool:
+        try:
+            await stores.conversations.delete(stores.scope, conversation.id)
+        except NotFound:
+            return False
+        return True
+
+    assert any(at_once(4, delete))
+    with pytest.raises(NotFound):
+        read(stores, conversation)
+
+
+def test_completions_settle_once(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+    pending = Message(
+        id=completion_id(),
+        role=Role.ASSISTANT,
+        text="",
+        status=Status.PENDING,
+        created_at=stores.clock.now(),
+    )
+
+    async def begin() -> None:
+        await stores.conversations.begin_completion(stores.scope, pending)
+
+    async def settle(caller: int) -> bool:
+        reply = finished(pending, f"answer {caller}")
+        return await stores.conversations.settle_completion(reply, stores.record(reply))
+
+    anyio.run(begin)
+    settled = at_once(8, settle)
+    assert sorted(settled) == [False] * 7 + [True]
+
+
+@pytest.mark.parametrize(("callers", "limit"), [(64, 40), (64, 100)])
+def test_counting_is_exact(threadsafe_stores: Stores, callers: int, limit: int) -> None:
+    stores = threadsafe_stores
+
+    async def admit(_: int) -> tuple[bool, int, float]:
+        return await stores.counter.admit(stores.tenant, limit=limit, window=60)
+
+    answers = at_once(callers, admit)
+    admitted = sorted((left for counted, left, _ in answers if counted), reverse=True)
+    assert admitted == list(range(limit - 1, limit - 1 - min(callers, limit), -1))
+    assert all(left == 0 for counted, left, _ in answers if not counted)
