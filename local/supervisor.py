@@ -39,7 +39,7 @@ class StackError(Exception):
 
 
 async def run(options: Options) -> int:
-    """Run the stack until a signal or a failure ends it; return the exit code.
+    """Run the stack until it is told to stop, or fails; return the exit code.
 
     When it returns, every process that it started has ended.
     """
@@ -51,9 +51,10 @@ async def run(options: Options) -> int:
     signalled = asyncio.create_task(signals.get())
     await asyncio.wait({stack, signalled}, return_when=asyncio.FIRST_COMPLETED)
     if signalled.done():
+        screen.progress("stopping")
         stack.cancel()
         await asyncio.wait({stack})
-        return 128 + signal.SIGINT if signalled.result() == signal.SIGINT else 0
+        return 0
     signalled.cancel()
     try:
         await stack
