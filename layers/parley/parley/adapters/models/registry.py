@@ -17,10 +17,8 @@ class BackEnds:
         Args:
             embedded_gguf: path of the embedded model's file; None takes the bundled one.
         """
-        self.embedded = EmbeddedModel(Path(embedded_gguf) if embedded_gguf else None)
-        """The embedded model, for who wants to load it before it is needed."""
         self._by_name: dict[str, Model] = {
-            "embedded": self.embedded,
+            "embedded": EmbeddedModel(Path(embedded_gguf) if embedded_gguf else None),
             "scripted": ScriptedModel(),
         }
 
