@@ -27,7 +27,9 @@ def main() -> int:
     parser.add_argument("--listener", type=int, required=True, help="an open socket")
     listener = sockets.inherited(parser.parse_args().listener)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stdout)
+    logging.raiseExceptions = False  # when nobody listens any more, that isn't worth a traceback
     logging.getLogger("local").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     report("importing the handlers")
     api = LocalApi(load(TEMPLATE))
     report("loading the model")
@@ -65,6 +67,11 @@ def serve(api: LocalApi, listener: socket) -> None:
         ws="none",  # a REST API takes an upgrade for any other request
     )
     _Server(config).run(sockets=[listener])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a record is worth showing: that a reply is cut off at a stop was said before."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 class _Server(uvicorn.Server):

@@ -27,9 +27,9 @@ class ChildFailedError(Exception):
 class Child:
     """A Python module run as a child process.
 
-    Its standard input is a pipe that only this process holds: when this process ends in whatever
-    way, the child reads the end of it and stops. It has a session of its own, so that Ctrl-C
-    reaches the supervisor alone, which then stops the children in order.
+    Its standard input is a lifeline: a pipe whose other end this process holds. When this process
+    ends, in whatever way, the child reads the end of the pipe and stops. It has a session of its
+    own, so that Ctrl-C reaches the supervisor alone, which then stops the children in order.
     """
 
     def __init__(
@@ -50,10 +50,13 @@ class Child:
         environment: Mapping[str, str],
         pass_fds: Sequence[int] = (),
         output: IO[bytes] | Callable[[str], None],
+        lifeline: int = asyncio.subprocess.PIPE,
     ) -> Self:
         """Start `python -m module arguments`.
 
         Args:
+            lifeline: the end to read of a pipe that others hold too, where the child shall outlive
+                this process until they have ended as well.
             output: a file that takes all it prints; or what is called with each line of its
                 standard output, while its standard error stays on the terminal.
         """
@@ -64,7 +67,7 @@ class Child:
                 "-m",
                 module,
                 *arguments,
-                stdin=asyncio.subprocess.PIPE,
+                stdin=lifeline,
                 stdout=asyncio.subprocess.PIPE if callable(output) else output,
                 stderr=None if callable(output) else output,
                 limit=LONGEST_LINE,
@@ -132,7 +135,7 @@ def report(line: str) -> None:
 
 
 def end_with_parent() -> None:
-    """End this process when the one that started it as a `Child` ends; by force if need be."""
+    """End this process when those who hold its lifeline have ended; by force if need be."""
 
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 1024):

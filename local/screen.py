@@ -68,7 +68,7 @@ def ready(place: Place, seconds: float, *, reloads: bool) -> None:
         ("API docs", f"{place.url}/docs"),
         ("Keys", f"{key}  {_dim('test')}   {other}  {_dim('production')}"),
         ("Models", "  ".join(EMBEDDED_MODELS)),
-        ("Data", f"{place.data_dir}  {_dim('kept across restarts')}"),
+        ("Data", f"{_short(place.data_dir)}  {_dim('kept across restarts')}"),
         ("AWS", f"{place.aws_url}  {_dim('DynamoDB and Secrets Manager')}"),
     ]
     curl = [
@@ -86,6 +86,10 @@ def ready(place: Place, seconds: float, *, reloads: bool) -> None:
     print(f"\n  {_dim('Try it:')}\n")
     print("    " + " \\\n      ".join(curl))
     print(f"\n  {_dim(stop)}\n", flush=True)
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _styled(text: str, code: str) -> str:

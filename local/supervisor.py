@@ -51,7 +51,7 @@ async def run(options: Options) -> int:
     signalled = asyncio.create_task(signals.get())
     await asyncio.wait({stack, signalled}, return_when=asyncio.FIRST_COMPLETED)
     if signalled.done():
-        screen.progress("stopping")
+        screen.progress("stopping; replies under way may end first")
         stack.cancel()
         await asyncio.wait({stack})
         return 0
@@ -74,6 +74,10 @@ async def _run(options: Options) -> None:
         variables = _variables(aws_url)
         log = folder.path / "ministack.log"
         output = cleanup.enter_context(log.open("ab"))
+        # Held by the front door too, so that it can store what is under way when this process dies.
+        lifeline, held = os.pipe()
+        cleanup.callback(os.close, lifeline)
+        cleanup.callback(os.close, held)
         function_log = cleanup.enter_context((folder.path / "functions.log").open("a"))
 
         def start_store() -> Awaitable[Child]:
@@ -84,6 +88,7 @@ async def _run(options: Options) -> None:
                 environment=variables,
                 pass_fds=(aws.fileno(), folder.descriptor),
                 output=output,
+                lifeline=lifeline,
             )
 
         def start_front_door() -> Awaitable[Child]:
@@ -91,7 +96,7 @@ async def _run(options: Options) -> None:
                 "local.front_door",
                 f"--listener={listener.fileno()}",
                 environment=variables,
-                pass_fds=(listener.fileno(), folder.descriptor),
+                pass_fds=(listener.fileno(), folder.descriptor, held),
                 output=partial(screen.output, function_log),
             )
 
