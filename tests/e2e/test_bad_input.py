@@ -162,7 +162,7 @@ def test_a_body_too_large_is_refused_by_size(http: httpx.Client, size: int) -> N
     [None, "", "sk_test_wrong", "Bearer", "x" * 5000, "\u00e9".encode().decode("latin-1")],
 )
 def test_whoever_has_no_valid_key_gets_nothing(stack: Stack, key: str | None) -> None:
-    headers = {} if key is None else {"X-API-Key": key.encode("latin-1")}
+    headers = {} if key is None else {b"X-API-Key": key.encode("latin-1")}
     for method, path in [("GET", "/v1/models"), ("POST", COMPLETIONS), ("GET", "/v1/chats")]:
         reply = httpx.request(method, stack.url + path, headers=headers)
         error = refused(reply, 401)

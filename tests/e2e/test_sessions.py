@@ -48,7 +48,7 @@ def test_a_session_from_beginning_to_history_with_a_real_model(stack: Stack) -> 
         )
         assert created.status_code == 201
         chat_id = created.json()["id"]
-        question = {"role": "user", "content": "What did Axum sell?", "max_tokens": 16}
+        question: Any = {"role": "user", "content": "What did Axum sell?", "max_tokens": 16}
         replied = session.post(f"{url}/chat/{chat_id}", json=question)
         assert replied.status_code == 201
         assert replied.json()["role"] == "assistant"

@@ -148,9 +148,8 @@ def invoke(services: bootstrap.Services) -> Invoke:
         event = json.loads((ROOT / "events" / f"{name}.json").read_text())
         if query is not KEEP:
             event["queryStringParameters"] = query
-            event["multiValueQueryStringParameters"] = query and {
-                field: [value] for field, value in query.items()
-            }
+            several = {field: [value] for field, value in (query or {}).items()}
+            event["multiValueQueryStringParameters"] = several or None
         for field, value in (headers or {}).items():
             event["headers"][field] = value
             event["multiValueHeaders"][field] = [value]

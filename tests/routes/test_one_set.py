@@ -38,7 +38,7 @@ def routes_of(router: APIRouter) -> list[Route]:
         (method, route.path)
         for route in router.routes
         if isinstance(route, APIRoute)
-        for method in route.methods
+        for method in route.methods or ()
     ]
 
 

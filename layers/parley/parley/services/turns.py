@@ -189,7 +189,7 @@ class Turns:
             raise MessageTooLong(
                 f"The message has {size} bytes; at most {MAX_TEXT_BYTES} can be stored."
             )
-        # How much to read depends on the model, which the head may name: read for the likeliest one.
+        # How much to read depends on the model, which only the head names: read for the likeliest.
         likeliest = model or next(iter(caller.tenant.models), "")
         _, back_end = self._resolve(caller, likeliest)
         head, newest = await self._store.get_with_newest(
