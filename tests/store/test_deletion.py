@@ -6,9 +6,10 @@ import pytest
 
 from parley.adapters.dynamodb import items, keys
 from parley.adapters.dynamodb.client import Database, Tables
-from parley.domain.conversations import Message, Page, Role, Scope, Status
+from parley.domain.conversations import Conversation, Message, Page, Role, Scope, Status
 from parley.domain.errors import NotFound
 from parley.domain.ids import MessageId
+from tests.support.clock import ManualClock
 from tests.support.stores import Stores, finished
 
 if TYPE_CHECKING:
@@ -79,11 +80,16 @@ class Interruption(Exception):
     """The process dies, as far as the test is concerned."""
 
 
-def leftovers(client: "DynamoDBClient", tables: Tables, tenant: str) -> int:
-    """How many items the conversations table has of a tenant."""
-    pages = client.get_paginator("scan").paginate(TableName=tables.conversations)
-    found = (item["pk"]["S"] for page in pages for item in page["Items"])
-    return sum(pk.startswith(f"T#{tenant}#") for pk in found)
+def leftovers(client: "DynamoDBClient", tables: Tables, conversation: Conversation) -> int:
+    """How many items there are of a conversation, and of its user's list."""
+    database = Database(client, ManualClock())
+    return sum(
+        database.count(tables.conversations, within)
+        for within in (
+            keys.everything(conversation.tenant, conversation.id),
+            keys.list_of(conversation.tenant, conversation.user),
+        )
+    )
 
 
 async def test_deletion_leaves_nothing_behind(
@@ -93,10 +99,10 @@ async def test_deletion_leaves_nothing_behind(
     conversation = await stores.begin(system_prompt=PROMPT)
     await stores.take_turn(conversation, "q" * 400_000, "a" * 400_000)
     _, pending = await stores.append(conversation)
-    assert leftovers(dynamodb, tables, stores.tenant) == 13
+    assert leftovers(dynamodb, tables, conversation) == 13
     await stores.conversations.delete(stores.scope, conversation.id)
     assert not await stores.settle(finished(pending, "too late" * 100_000))
-    assert leftovers(dynamodb, tables, stores.tenant) == 0
+    assert leftovers(dynamodb, tables, conversation) == 0
 
 
 async def test_ten_thousand_messages_are_deleted(
@@ -125,7 +131,7 @@ async def test_ten_thousand_messages_are_deleted(
     assert [message.id.sequence for message in page] == list(range(5_000, 10_000))
 
     await stores.conversations.delete(stores.scope, conversation.id)
-    assert leftovers(dynamodb, tables, stores.tenant) == 0
+    assert leftovers(dynamodb, tables, conversation) == 0
 
 
 @pytest.mark.parametrize("operation", ["Query", "BatchWriteItem", "DeleteItem"])
@@ -148,7 +154,7 @@ async def test_an_interrupted_deletion_is_invisible_and_can_be_finished(
     finally:
         dynamodb.meta.events.unregister(event, die)
 
-    assert leftovers(dynamodb, tables, stores.tenant) > 0
+    assert leftovers(dynamodb, tables, conversation) > 0
     for attempt in (
         stores.conversations.get(stores.scope, conversation.id),
         stores.conversations.get_with_newest(stores.scope, conversation.id, 9),
@@ -162,6 +168,6 @@ async def test_an_interrupted_deletion_is_invisible_and_can_be_finished(
     with pytest.raises(NotFound):
         await stores.conversations.delete(Scope(stores.tenant, "mallory"), conversation.id)
     await stores.conversations.delete(stores.scope, conversation.id)
-    assert leftovers(dynamodb, tables, stores.tenant) == 0
+    assert leftovers(dynamodb, tables, conversation) == 0
     with pytest.raises(NotFound):
         await stores.conversations.delete(stores.scope, conversation.id)

@@ -1,0 +1,232 @@
+"""What each access pattern costs, as docs/table.md tells it."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from parley.adapters.dynamodb import items, keys
+from parley.adapters.dynamodb.client import Database, Tables, put
+from parley.adapters.dynamodb.items import encode
+from parley.domain.conversations import Conversation, Message, Role, Status
+from parley.domain.ids import MessageId
+from parley.domain.tenants import ApiKey, KeyKind, ModelRoute, Tenant
+from tests.support.capacity import Cost, item_size, metered, write_units
+from tests.support.stores import Stores, completion_id, finished
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+pytestmark = pytest.mark.anyio
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "table.md"
+
+PROMPT = "p" * 200
+TEXT = "t" * 500
+LONG_TEXT = "l" * 1_000_000
+
+
+async def stored_conversation(
+    stores: Stores, client: "DynamoDBClient", tables: Tables, messages: int
+) -> Conversation:
+    """A conversation with so many messages, written past the store."""
+    conversation = await stores.begin(system_prompt=PROMPT, title="T", message_count=messages)
+    rows = [
+        Message(
+            id=MessageId(conversation.id, sequence),
+            role=Role.USER,
+            text=TEXT,
+            status=Status.COMPLETED,
+            created_at=stores.clock.now(),
+        )
+        for sequence in range(1, messages + 1)
+    ]
+    Database(client, stores.clock).put_many(
+        tables.conversations,
+        (
+            (keys.message(stores.tenant, row.id), {**items.from_message(row), "text": row.text})
+            for row in rows
+        ),
+    )
+    return conversation
+
+
+async def cost_of(client: "DynamoDBClient", operation: Awaitable[object]) -> Cost:
+    with metered(client) as cost:
+        await operation
+    return cost
+
+
+# The rules ---------------------------------------------------------------------------------------
+
+
+def test_an_items_size_is_that_of_its_names_and_values() -> None:
+    assert item_size(encode({"pk": "ab", "text": "ሰላም"})) == 2 + 2 + 4 + 9
+    assert item_size(encode({"n": 0})) == 1 + 1
+    assert item_size(encode({"n": 12345})) == 1 + 3 + 1
+    assert item_size(encode({"n": -100})) == 1 + 1 + 1
+
+
+@pytest.mark.parametrize("size", [10, 1_000, 1_100, 5_000, 350_000])
+async def test_ministack_charges_writes_by_the_rules(
+    dynamodb: "DynamoDBClient", tables: Tables, ministack_stores: Stores, size: int
+) -> None:
+    database = Database(dynamodb, ministack_stores.clock)
+    key = keys.Key(f"T#{ministack_stores.tenant}", "item")
+    item = {"text": "x" * size}
+    expected = write_units(encode({**key._asdict(), **item}))
+    with metered(dynamodb) as alone:
+        database.write(put(tables.transient, key, item))
+    with metered(dynamodb) as in_transaction:
+        database.transact([put(tables.transient, key, {"text": ""})])
+    assert (alone.calls, alone.reads, alone.writes) == (1, 0, expected)
+    assert in_transaction.writes == 2 * expected  # the larger of the old and the new counts
+
+
+# The document ------------------------------------------------------------------------------------
+
+
+async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> dict[str, Cost]:
+    """The cost of every access pattern, by the name it has in the document."""
+    costs: dict[str, Cost] = {}
+
+    async def measure(name: str, operation: Awaitable[object]) -> None:
+        costs[name] = await cost_of(client, operation)
+
+    scope, store, clock = stores.scope, stores.conversations, stores.clock
+    talk = await stored_conversation(stores, client, tables, 100)
+
+    await measure("create", store.create(stores.new(system_prompt=PROMPT, user="new")))
+    await measure("get", store.get(scope, talk.id))
+    await measure("get_with_newest, 20", store.get_with_newest(scope, talk.id, 20))
+    await measure("messages, 50", store.messages(talk, first=1, last=50))
+    await measure(
+        "append_turn", store.append_turn(talk, text=TEXT, model="a-model", at=clock.now())
+    )
+    pending = Message(
+        id=MessageId(talk.id, 102),
+        role=Role.ASSISTANT,
+        text="",
+        status=Status.PENDING,
+        created_at=clock.now(),
+        model="a-model",
+    )
+    await measure("settle_turn", stores.settle(finished(pending, TEXT)))
+
+    long_talk = await stores.begin(user="long")
+    _, long_reply = await stores.append(long_talk)
+    await measure("settle_turn, 1 MB", stores.settle(finished(long_reply, LONG_TEXT)))
+    await measure("messages, 1 of 1 MB", store.messages(long_talk, first=2, last=2))
+    long_talk = await store.get(scope, long_talk.id)
+    await measure("append_turn, 1 MB", stores.append(long_talk, LONG_TEXT))
+
+    for _ in range(30):
+        last = await stores.begin(user="alice", system_prompt=PROMPT)
+    await measure("list_conversations, 20", store.list_conversations(scope, "alice", limit=20))
+    await measure(
+        "list_conversations, 20 behind 10",
+        store.list_conversations(scope, "alice", limit=20, offset=10),
+    )
+    await measure(
+        "list_conversations, 20 after one",
+        store.list_conversations(scope, "alice", limit=20, after=last.id),
+    )
+    await measure("count_conversations, 30", store.count_conversations(scope, "alice"))
+    await measure("delete, 102 messages", store.delete(scope, talk.id))
+
+    completion = Message(
+        id=completion_id(),
+        role=Role.ASSISTANT,
+        text="",
+        status=Status.PENDING,
+        created_at=clock.now(),
+        model="a-model",
+    )
+    reply = finished(completion, TEXT)
+    await measure("begin_completion", store.begin_completion(scope, completion))
+    await measure("settle_completion", store.settle_completion(reply, stores.record(reply)))
+    await measure("get_completion", store.get_completion(scope, completion.id))
+
+    tenant = Tenant(
+        id=stores.tenant,
+        created_at=clock.now(),
+        models={"wesen-chat-v1": ModelRoute("embedded", "smollm2")},
+    )
+    key = ApiKey(
+        id="key-1",
+        tenant=stores.tenant,
+        kind=KeyKind.TEST,
+        digest=f"{stores.tenant:064}",
+        created_at=clock.now(),
+    )
+    await measure("put_tenant", stores.directory.put_tenant(tenant))
+    await measure("put_key", stores.directory.put_key(key))
+    await measure("find_key", stores.directory.find_key(key.digest))
+    await measure("get_tenant", stores.directory.get_tenant(tenant.id))
+
+    await measure("admit", stores.counter.admit(stores.tenant, limit=1, window=60))
+    await measure("admit, refused", stores.counter.admit(stores.tenant, limit=1, window=60))
+    return costs
+
+
+def documented() -> dict[str, Cost]:
+    """The costs in the document's tables, whose last columns are calls, reads and writes."""
+    costs = {}
+    for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split("|")]
+        if len(cells) >= 4 and cells[-1].isdecimal():
+            calls, reads, writes = (int(cell) for cell in cells[-3:])
+            costs[cells[0]] = Cost(calls, reads, writes)
+    return costs
+
+
+async def test_the_document_tells_what_every_access_pattern_costs(
+    ministack_stores: Stores, dynamodb: "DynamoDBClient", tables: Tables
+) -> None:
+    costs = await measured(ministack_stores, dynamodb, tables)
+    assert documented() == costs
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda stores, talk: stores.append(talk, TEXT),
+        lambda stores, talk: stores.conversations.get_with_newest(stores.scope, talk.id, 8),
+        lambda stores, talk: stores.conversations.messages(talk, first=3, last=8),
+    ],
+    ids=["append_turn", "get_with_newest", "messages"],
+)
+async def test_a_turn_costs_the_same_however_long_the_conversation_is(
+    ministack_stores: Stores,
+    dynamodb: "DynamoDBClient",
+    tables: Tables,
+    operation: Callable[[Stores, Conversation], Awaitable[object]],
+) -> None:
+    costs = []
+    for length in (10, 1_000):
+        talk = await stored_conversation(ministack_stores, dynamodb, tables, length)
+        costs.append(await cost_of(dynamodb, operation(ministack_stores, talk)))
+    assert costs[0] == costs[1]
+
+
+async def test_every_read_is_consistent(
+    ministack_stores: Stores, dynamodb: "DynamoDBClient", tables: Tables
+) -> None:
+    """No stand-in for DynamoDB ever answers with old data, so the requests are looked at."""
+    consistent: list[bool] = []
+
+    def look(params: dict[str, Any], model: Any, **_: Any) -> None:
+        if model.name in {"GetItem", "Query"}:
+            consistent.append(params.get("ConsistentRead", False))
+        elif model.name == "BatchGetItem":
+            (read,) = params["RequestItems"].values()
+            consistent.append(read.get("ConsistentRead", False))
+
+    dynamodb.meta.events.register("provide-client-params.dynamodb", look)
+    try:
+        await measured(ministack_stores, dynamodb, tables)
+    finally:
+        dynamodb.meta.events.unregister("provide-client-params.dynamodb", look)
+    assert len(consistent) > 10
+    assert all(consistent)

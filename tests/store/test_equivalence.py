@@ -1,0 +1,150 @@
+"""The fake and DynamoDB can't be told apart by any sequence of calls that hypothesis finds."""
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from moto import mock_aws
+
+from parley.domain.conversations import Conversation, Message, Scope
+from parley.domain.errors import ParleyError
+from parley.domain.ids import ConversationId
+from parley.ports import ConversationStore
+from tests.support.aws import dynamodb_client, make_tables
+from tests.support.clock import ManualClock
+from tests.support.stores import finished, in_memory, on_dynamodb
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+USERS = st.sampled_from(["alice", "bob"])
+IDS = st.builds(ConversationId, st.integers(0, 4))
+SCOPES = st.builds(Scope, st.sampled_from(["t", "t", "other"]), st.none() | USERS)
+SMALL = st.integers(0, 9)
+
+Call = Callable[[ConversationStore], Awaitable[Any]]
+
+
+@cache
+def _client() -> "DynamoDBClient":
+    return dynamodb_client(None)  # which moto answers for, whenever it is started
+
+
+class BothStores(RuleBasedStateMachine):
+    """Every call goes to both stores, and both have to answer alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clock = ManualClock()
+        self._aws = mock_aws()
+        self._aws.start()
+        self._client = _client()
+        self._fake = in_memory(self._clock)
+        self._real = on_dynamodb(self._client, make_tables(self._client), self._clock)
+        self._known: list[Conversation] = []
+        self._replies: list[Message] = []
+
+    def teardown(self) -> None:
+        self._aws.stop()
+
+    def _both(self, call: Call) -> Any:
+        fake, real = (
+            anyio.run(_outcome, call, stores.conversations) for stores in (self._fake, self._real)
+        )
+        assert fake == real
+        return fake
+
+    @rule(id_=IDS, user=USERS, prompt=st.none() | st.text(max_size=3), seconds=st.integers(0, 1))
+    def create(self, id_: ConversationId, user: str, prompt: str | None, seconds: int) -> None:
+        self._clock.advance(seconds)
+        conversation = self._fake.new(id=id_, tenant="t", user=user, system_prompt=prompt)
+        self._known.append(conversation)
+        self._both(lambda store: store.create(conversation))
+
+    @rule(which=SMALL)
+    def append_turn(self, which: int) -> None:
+        if self._known:
+            conversation = self._known[which % len(self._known)]
+            self._clock.advance(0.5)
+            at = self._clock.now()
+            answer = self._both(
+                lambda store: store.append_turn(conversation, text="Hello?", model="m", at=at)
+            )
+            if isinstance(answer[0], Message):
+                self._replies.append(answer[1])
+
+    @rule(which=SMALL, text=st.text(max_size=3))
+    def settle_turn(self, which: int, text: str) -> None:
+        if self._replies:
+            reply = finished(self._replies[which % len(self._replies)], text)
+            self._fake.tenant = "t"
+            record = self._fake.record(reply)
+            self._both(lambda store: store.settle_turn(reply, record))
+
+    @rule(scope=SCOPES, id_=IDS, limit=SMALL)
+    def read(self, scope: Scope, id_: ConversationId, limit: int) -> None:
+        self._both(lambda store: store.get(scope, id_))
+        answer = self._both(lambda store: store.get_with_newest(scope, id_, limit))
+        if isinstance(answer[0], Conversation):
+            self._known.append(answer[0])
+
+    @rule(which=SMALL, first=SMALL, last=SMALL)
+    def messages(self, which: int, first: int, last: int) -> None:
+        if self._known:
+            conversation = self._known[-1 - which % len(self._known)]
+            self._both(lambda store: store.messages(conversation, first=first, last=last))
+
+    @rule(
+        scope=SCOPES,
+        user=USERS,
+        limit=SMALL,
+        offset=st.integers(0, 2),
+        after=st.none() | IDS,
+        newest_first=st.booleans(),
+    )
+    def list(self, scope: Scope, user: str, **page: Any) -> None:
+        self._both(lambda store: store.list_conversations(scope, user, **page))
+        self._both(lambda store: store.count_conversations(scope, user))
+
+    @rule(scope=SCOPES, id_=IDS)
+    def delete(self, scope: Scope, id_: ConversationId) -> None:
+        self._both(lambda store: store.delete(scope, id_))
+
+    @rule(scope=SCOPES, which=SMALL, begin=st.booleans(), hours=st.integers(0, 13))
+    def completion(self, scope: Scope, which: int, *, begin: bool, hours: int) -> None:
+        self._clock.advance(hours * 3600)
+        if self._replies:
+            reply = self._replies[which % len(self._replies)]
+            if begin:
+                self._both(lambda store: store.begin_completion(scope, reply))
+            else:
+                self._fake.tenant = scope.tenant
+                record = self._fake.record(reply)
+                self._both(lambda store: store.settle_completion(finished(reply, "Hi!"), record))
+            self._both(lambda store: store.get_completion(scope, reply.id))
+
+
+async def _outcome(call: Call, store: ConversationStore) -> Any:
+    try:
+        return await call(store)
+    except ParleyError as error:
+        return type(error), error.message, error.param
+
+
+@pytest.mark.timeout(60)
+def test_the_fake_answers_as_dynamodb_does() -> None:
+    run_state_machine_as_test(
+        BothStores,
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=30,
+            deadline=None,
+            phases=[Phase.reuse, Phase.generate, Phase.shrink],
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
