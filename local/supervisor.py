@@ -107,15 +107,16 @@ async def _run(options: Options) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(store.start())
             group.create_task(door.start())
-        place = screen.Place(f"http://{HOST}:{listener.getsockname()[1]}", aws_url, folder.path)
-        screen.ready(place, time.monotonic() - began, reloads=options.reload)
-        report(place.url)
-        report(READY)
         async with asyncio.TaskGroup() as group:
             group.create_task(store.keep())
             group.create_task(door.keep())
             if options.reload:
                 group.create_task(_reload(door))
+            await asyncio.sleep(0)  # they begin: a change made from now on is seen
+            place = screen.Place(f"http://{HOST}:{listener.getsockname()[1]}", aws_url, folder.path)
+            screen.ready(place, time.monotonic() - began, reloads=options.reload)
+            report(place.url)
+            report(READY)
 
 
 class Keeper:
