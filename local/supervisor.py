@@ -203,8 +203,8 @@ def _listener(port: int) -> socket:
         raise StackError(
             f"Port {port} is taken by another program: stop it, or choose another with PORT=8001."
         ) from error
-    except (OSError, OverflowError) as error:
-        raise StackError(f"Port {port} can't be opened: {error}.") from error
+    except OSError as error:
+        raise StackError(f"Port {port} can't be opened: {error.strerror}.") from error
 
 
 def _variables(aws_url: str) -> Mapping[str, str]:
