@@ -142,6 +142,7 @@ async def test_an_interrupted_deletion_is_invisible_and_can_be_finished(
     conversation = await stores.begin(system_prompt="Be brief.")
     for _ in range(3):
         _, pending = await stores.append(conversation)
+    latest = await stores.conversations.get(stores.scope, conversation.id)
 
     def die(**_: Any) -> None:
         raise Interruption
@@ -159,6 +160,7 @@ async def test_an_interrupted_deletion_is_invisible_and_can_be_finished(
         stores.conversations.get(stores.scope, conversation.id),
         stores.conversations.get_with_newest(stores.scope, conversation.id, 9),
         stores.append(conversation),
+        stores.append(latest),
     ):
         with pytest.raises(NotFound, match=r"^No such conversation\.$"):
             await attempt

@@ -69,6 +69,24 @@ def times(count: int, answer: Any) -> tuple[Handler, list[None]]:
     return handler, calls
 
 
+async def test_a_turn_needs_no_other_permissions_when_it_collides(
+    stores: Stores, hook: Hook
+) -> None:
+    conversation = await stores.begin()
+    operations: set[str] = set()
+    refuse, _ = times(4, refusal("TransactionConflict"))
+
+    def note(model: Any, **_: Any) -> None:
+        operations.add(model.name)
+
+    with (
+        hook("before-call.dynamodb", note),
+        hook("before-call.dynamodb.TransactWriteItems", refuse),
+    ):
+        await stores.append(conversation)
+    assert operations == {"TransactWriteItems", "Query"}
+
+
 @pytest.mark.parametrize("codes", [("TransactionConflict", "None"), ("ThrottlingError",)])
 async def test_a_contended_transaction_is_tried_again(
     stores: Stores, hook: Hook, codes: tuple[str, ...]

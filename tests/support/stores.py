@@ -129,7 +129,8 @@ def in_memory(clock: ManualClock) -> Stores:
 
 
 def on_dynamodb(client: "DynamoDBClient", tables: Tables, clock: ManualClock) -> Stores:
-    database = Database(client, SystemClock())  # whose pauses take time
+    # Pauses take real time, and a busy test machine may need more of it than a service would.
+    database = Database(client, SystemClock(), patience=90)
 
     def settled(tenant: str) -> list[int]:
         pages = client.get_paginator("scan").paginate(TableName=tables.ledger)

@@ -34,7 +34,7 @@ PATIENCE_SECONDS = 20.0
 """How long an operation is tried again; API Gateway waits for 29 seconds."""
 
 TRIES_AT_ONCE = 2
-LONGEST_PAUSE_SECONDS = 4.0
+LONGEST_PAUSE_SECONDS = 8.0
 PAUSE_IN_CALLS = 64
 FIRST_PAUSE_SECONDS = 0.025
 
@@ -80,10 +80,10 @@ class Contended(StoreUnavailable):
 class Patience:
     """How long, and with which pauses, one operation is tried again."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._resumed = clock.monotonic()
-        self._ends = self._resumed + PATIENCE_SECONDS
+        self._ends = self._resumed + seconds
         self._tries = 0
 
     def after_collision(self) -> bool:
@@ -207,13 +207,16 @@ class Database:
     can't be reached, fails or throttles for longer than is reasonable to wait.
     """
 
-    def __init__(self, client: "DynamoDBClient", clock: Clock) -> None:
+    def __init__(
+        self, client: "DynamoDBClient", clock: Clock, *, patience: float = PATIENCE_SECONDS
+    ) -> None:
         self._client = client
         self._clock = clock
+        self._patience = patience
 
     def patience(self) -> Patience:
         """The time and the pauses for an operation that may have to be tried again."""
-        return Patience(self._clock)
+        return Patience(self._clock, self._patience)
 
     def get(self, table: str, key: Key) -> Item | None:
         """Read one item."""
