@@ -4,13 +4,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from parley.domain.conversations import FinishReason, Role, Usage
+from parley.domain.conversations import FinishReason, Parameters, Role, Usage
 from parley.domain.turns import (
     Accepted,
     Completed,
     CompletionRequest,
     ModelEvent,
-    Parameters,
     PromptMessage,
     TextDelta,
 )

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Protocol
 
-from parley.domain.conversations import Conversation, Message, Page, Scope
+from parley.domain.conversations import Conversation, Message, Page, Rating, Scope
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.tenants import ApiKey, Tenant
 from parley.domain.turns import CompletionRequest, ModelEvent, UsageRecord
@@ -112,13 +112,57 @@ class ConversationStore(Protocol):
         """Read the messages numbered `first` to `last` inclusive, ascending; a key range."""
         ...
 
+    async def get_message(self, scope: Scope, message: MessageId) -> tuple[Conversation, Message]:
+        """Read one message and its conversation's head, in one trip.
+
+        Raises:
+            NotFound: there is none in scope.
+        """
+        ...
+
+    async def find_alias(self, scope: Scope, alias: str) -> ConversationId | None:
+        """The conversation that another system knew under this id; None where there is none.
+
+        An alias is unique within its tenant; `create` raises `Conflict` for one that is taken.
+        """
+        ...
+
+    async def rename(self, scope: Scope, conversation: ConversationId, title: str) -> None:
+        """Give a conversation another title.
+
+        Raises:
+            NotFound: there is none in scope.
+        """
+        ...
+
+    async def rate(self, scope: Scope, message: MessageId, rating: Rating | None) -> None:
+        """Note a user's opinion of a reply, or take it back.
+
+        Raises:
+            NotFound: there is no such reply in scope.
+        """
+        ...
+
+    async def see_user(self, tenant: str, user: str) -> bool:
+        """Note that a user was seen; True the first time, once, however many ask at once."""
+        ...
+
     async def append_turn(
-        self, conversation: Conversation, *, text: str, model: str, at: datetime
+        self,
+        conversation: Conversation,
+        *,
+        text: str,
+        model: str,
+        at: datetime,
+        product_ids: tuple[int, ...] = (),
     ) -> tuple[Message, Message]:
         """Append a user's message and a pending reply to it, and number them, all or nothing.
 
         They get the next two sequence numbers, gap-free and adjacent, however many callers append
         at once; `conversation` may be older than the store's, that only costs another try.
+
+        Args:
+            product_ids: the products found for the reply, kept with it.
 
         Returns:
             The user's message and the pending reply.
@@ -127,6 +171,18 @@ class ConversationStore(Protocol):
             NotFound: the conversation has been deleted.
             ConversationFull: there is no number left.
         """
+        ...
+
+    async def request_stop(self, scope: Scope, reply: MessageId) -> None:
+        """Ask whoever runs this turn to stop it; a turn that has ended is left as it is.
+
+        Raises:
+            NotFound: there is no such reply in scope.
+        """
+        ...
+
+    async def stop_requested(self, tenant: str, reply: MessageId) -> bool:
+        """Whether this turn is to stop: someone asked for it, or its conversation is gone."""
         ...
 
     async def settle_turn(self, reply: Message, record: UsageRecord) -> bool:

@@ -1,10 +1,10 @@
 """Conversations and their messages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from parley.domain.ids import ConversationId, MessageId
 
@@ -37,6 +37,13 @@ class Status(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class Rating(StrEnum):
+    """What a user thinks of a reply."""
+
+    LIKE = "like"
+    DISLIKE = "dislike"
+
+
 class FinishReason(StrEnum):
     """Why a model ended its reply."""
 
@@ -57,6 +64,32 @@ class Usage:
     def total_tokens(self) -> int:
         """Prompt and completion together."""
         return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """How to sample; `None` leaves a choice to the model's owner."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+    def over(self, other: Self) -> Self:
+        """These, and where they leave a choice open, those of `other`."""
+        return replace(
+            self,
+            temperature=other.temperature if self.temperature is None else self.temperature,
+            top_p=other.top_p if self.top_p is None else self.top_p,
+            max_tokens=other.max_tokens if self.max_tokens is None else self.max_tokens,
+            seed=other.seed if self.seed is None else self.seed,
+            stop=self.stop or other.stop,
+        )
+
+
+UNDECIDED = Parameters()
+"""Leaves every choice open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +119,14 @@ class Conversation:
     title: str | None = None
     system_prompt: str | None = None
     model: str | None = None
+    parameters: Parameters = field(default_factory=Parameters)
+    """How to sample where a turn doesn't say otherwise."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What the caller wants to remember: any JSON object."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """What was filled into the prompt template that the system prompt came from."""
+    alias: str | None = None
+    """The id under which another system knew this conversation before it was brought here."""
     message_count: int = 0
     """Messages appended so far, and so the sequence number of the newest one."""
 
@@ -105,6 +145,10 @@ class Message:
     usage: Usage | None = None
     error: str | None = None
     """The stable code of what went wrong, on a failed reply."""
+    product_ids: tuple[int, ...] = ()
+    """The products that were found for this reply, best first."""
+    rating: Rating | None = None
+    """The user's opinion of this reply."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,12 @@ class Unauthenticated(ParleyError):
     code = "invalid_api_key"
 
 
+class Forbidden(ParleyError):
+    """The credential is valid, but not for this."""
+
+    code = "forbidden"
+
+
 class NotFound(ParleyError):
     """There is no such thing in the caller's scope; another's thing reads exactly the same."""
 

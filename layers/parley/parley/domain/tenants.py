@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from parley.domain.conversations import Scope
-from parley.domain.errors import ModelNotFound
+from parley.domain.conversations import DEFAULT_USER, Scope
+from parley.domain.errors import Forbidden, ModelNotFound
 
 CATCH_ALL = "*"
 """The model name whose route serves every name that has none of its own."""
@@ -32,6 +32,10 @@ class Limits:
     """What a tenant may use."""
 
     requests_per_minute: int = 100
+    messages_per_second: int = 10
+    """On one WebSocket connection."""
+    connections: int = 50
+    """WebSocket connections open at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,3 +101,13 @@ class Caller:
     def scope(self) -> Scope:
         """Whose data this caller may touch."""
         return Scope(self.tenant.id, self.user)
+
+    def owner(self, user: str | None) -> str:
+        """Whose data a request is about that names this user, or none.
+
+        Raises:
+            Forbidden: the credential speaks for another user.
+        """
+        if self.user is not None and user is not None and user != self.user:
+            raise Forbidden("This token speaks for another user.")
+        return self.user or user or DEFAULT_USER

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from parley.domain.conversations import FinishReason, Message, Role, Status, Usage
+from parley.domain.conversations import FinishReason, Message, Parameters, Role, Status, Usage
 from parley.domain.errors import ParleyError
 from parley.domain.ids import MessageId
 
@@ -14,17 +14,6 @@ class PromptMessage:
 
     role: Role
     text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameters:
-    """How to sample; `None` leaves a choice to the model's owner."""
-
-    temperature: float | None = None
-    top_p: float | None = None
-    max_tokens: int | None = None
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

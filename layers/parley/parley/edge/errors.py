@@ -13,6 +13,7 @@ from parley.domain import errors
 _STATUS: dict[type[errors.ParleyError], int] = {
     errors.InvalidRequest: 400,
     errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.RateLimited: 429,

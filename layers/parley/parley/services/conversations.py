@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from parley.domain.conversations import DEFAULT_USER, Conversation, Message, Page
+from parley.domain.conversations import UNDECIDED, Conversation, Message, Page, Parameters, Rating
 from parley.domain.errors import Conflict, NotFound
-from parley.domain.ids import ConversationId
+from parley.domain.ids import ConversationId, MessageId
 from parley.domain.tenants import Caller
 from parley.ports import Clock, ConversationStore, Ids
 
@@ -32,17 +32,21 @@ class Conversations:
         title: str | None = None,
         system_prompt: str | None = None,
         model: str | None = None,
+        parameters: Parameters = UNDECIDED,
         metadata: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
     ) -> Conversation:
         """Begin a conversation.
 
         Args:
-            user: whose it is; a credential that speaks for one user decides this itself.
+            user: whose it is; a credential that speaks for one user allows only that one.
             model: the tenant's name of a model; None follows the tenant's default.
 
         Raises:
+            Forbidden: the credential speaks for another user.
             ModelNotFound: the tenant has no such model.
         """
+        owner = caller.owner(user)
         if model is not None:
             caller.tenant.route(model)
         now = self._clock.now()
@@ -50,13 +54,15 @@ class Conversations:
             conversation = Conversation(
                 id=self._ids.conversation(),
                 tenant=caller.tenant.id,
-                user=caller.user or user or DEFAULT_USER,
+                user=owner,
                 created_at=now,
                 updated_at=now,
                 title=title,
                 system_prompt=system_prompt,
                 model=model,
+                parameters=parameters,
                 metadata=metadata or {},
+                inputs=inputs or {},
             )
             try:
                 await self._store.create(conversation)
@@ -85,16 +91,41 @@ class Conversations:
         """A user's conversations by time of creation.
 
         Raises:
+            Forbidden: the credential speaks for another user.
             NotFound: `after` isn't one of them.
         """
         return await self._store.list_conversations(
             caller.scope,
-            caller.user or user or DEFAULT_USER,
+            caller.owner(user),
             limit=limit,
             after=after,
             offset=offset,
             newest_first=newest_first,
         )
+
+    async def count(self, caller: Caller, *, user: str | None = None) -> int:
+        """How many conversations a user has.
+
+        Raises:
+            Forbidden: the credential speaks for another user.
+        """
+        return await self._store.count_conversations(caller.scope, caller.owner(user))
+
+    async def rename(self, caller: Caller, conversation: ConversationId, title: str) -> None:
+        """Give a conversation another title.
+
+        Raises:
+            NotFound: there is none in the caller's scope.
+        """
+        await self._store.rename(caller.scope, conversation, title)
+
+    async def rate(self, caller: Caller, message: MessageId, rating: Rating | None) -> None:
+        """Note what a user thinks of a reply; None takes it back.
+
+        Raises:
+            NotFound: there is no such reply in the caller's scope.
+        """
+        await self._store.rate(caller.scope, message, rating)
 
     async def delete(self, caller: Caller, conversation: ConversationId) -> None:
         """Remove a conversation and everything said in it.

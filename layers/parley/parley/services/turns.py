@@ -7,27 +7,28 @@ settled whole, a stateless completion is cancelled and settled as far as it came
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from parley.domain.conversations import (
-    DEFAULT_USER,
     MAX_TEXT_BYTES,
+    UNDECIDED,
+    Conversation,
     Message,
+    Parameters,
     Role,
     Status,
 )
-from parley.domain.errors import Conflict, MessageTooLong, ModelError, ParleyError
+from parley.domain.errors import Conflict, MessageTooLong, ModelError, NotFound, ParleyError
 from parley.domain.ids import ConversationId, MessageId
-from parley.domain.tenants import Caller, ModelRoute
+from parley.domain.tenants import Caller
 from parley.domain.turns import (
     Accepted,
     Completed,
     CompletionRequest,
     Failed,
     Finished,
-    Parameters,
     PromptMessage,
     Started,
     TextDelta,
@@ -103,15 +104,39 @@ class Turn:
         raise AssertionError("a turn ends with Finished or Failed")
 
 
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The model that answers: the tenant's name for it, and where that leads."""
+
+    name: str
+    model: str
+    back_end: Model
+
+
 class Turns:
     """Runs turns."""
 
-    def __init__(self, store: ConversationStore, models: Models, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        store: ConversationStore,
+        models: Models,
+        clock: Clock,
+        ids: Ids,
+        *,
+        watch_seconds: float = 1.0,
+    ) -> None:
+        """Put the ports in place.
+
+        Args:
+            watch_seconds: how often a running turn looks whether another process wants it stopped.
+        """
         self._store = store
         self._models = models
         self._clock = clock
         self._ids = ids
-        self._running: set[asyncio.Task[None]] = set()
+        self._watch_seconds = watch_seconds
+        self._running: dict[tuple[str, MessageId], asyncio.Task[None]] = {}
+        self._asking: dict[tuple[str, MessageId], asyncio.Task[None]] = {}
 
     async def complete(
         self,
@@ -131,7 +156,7 @@ class Turns:
             ModelNotFound: the tenant has no such model.
             ParleyError: the store or the model refused or failed before the first event.
         """
-        route, back_end = self._resolve(caller, model)
+        choice = self._choose(caller, model)
         while True:
             reply = Message(
                 id=MessageId(self._ids.conversation(), 1),
@@ -149,11 +174,11 @@ class Turns:
         return await self._start(
             _Plan(
                 caller=caller,
-                user=caller.user or user or DEFAULT_USER,
+                user=caller.owner(user),
                 dialect=dialect,
-                model=back_end,
+                model=choice.back_end,
                 request=CompletionRequest(
-                    model=route.model, messages=messages, parameters=parameters
+                    model=choice.model, messages=messages, parameters=parameters
                 ),
                 reply=reply,
                 settle=self._store.settle_completion,
@@ -168,15 +193,20 @@ class Turns:
         *,
         dialect: str,
         text: str,
-        parameters: Parameters,
+        parameters: Parameters = UNDECIDED,
         model: str | None = None,
+        briefing: str | None = None,
+        product_ids: tuple[int, ...] = (),
     ) -> Turn:
         """Say something in a stored conversation.
 
         Returns once the message is durable and the model has accepted the request.
 
         Args:
+            parameters: for this turn; what they leave open, the conversation's decide.
             model: for this turn only; else the conversation's, else the tenant's default.
+            briefing: what the model is told for this turn only, behind the system prompt.
+            product_ids: the products that the briefing is about, kept with the reply.
 
         Raises:
             NotFound: there is no such conversation in the caller's scope.
@@ -184,57 +214,124 @@ class Turns:
             MessageTooLong, ContextTooLong: the message can't be stored or shown to the model.
             ParleyError: the store or the model refused or failed before the first event.
         """
-        size = len(text.encode())
-        if size > MAX_TEXT_BYTES:
-            raise MessageTooLong(
-                f"The message has {size} bytes; at most {MAX_TEXT_BYTES} can be stored."
-            )
-        # How much to read depends on the model, which only the head names: read for the likeliest.
-        likeliest = model or next(iter(caller.tenant.models), "")
-        _, back_end = self._resolve(caller, likeliest)
-        head, newest = await self._store.get_with_newest(
-            caller.scope, conversation, messages_to_read(back_end.context_window)
+        _check_size(text)
+        head, newest, choice = await self._read(caller, conversation, model)
+        request = _request(
+            head, newest, text=text, choice=choice, parameters=parameters, briefing=briefing
         )
-        name = model or head.model or caller.tenant.default_model
-        route, back_end = self._resolve(caller, name)
-        prompt = build_prompt(
-            system_prompt=head.system_prompt,
-            history=newest,
-            text=text,
-            budget=budget(back_end.context_window, parameters.max_tokens),
-            window=back_end.context_window,
+        _, reply = await self._store.append_turn(
+            head, text=text, model=choice.name, at=self._clock.now(), product_ids=product_ids
         )
-        _, reply = await self._store.append_turn(head, text=text, model=name, at=self._clock.now())
         return await self._start(
-            _Plan(
-                caller=caller,
-                user=head.user,
-                dialect=dialect,
-                model=back_end,
-                request=CompletionRequest(
-                    model=route.model, messages=prompt, parameters=parameters
-                ),
-                reply=reply,
-                settle=self._store.settle_turn,
-                runs_on=True,
-            )
+            self._stored(caller, head, reply, dialect=dialect, choice=choice, request=request)
         )
+
+    async def accept(
+        self, caller: Caller, conversation: ConversationId, *, text: str
+    ) -> tuple[Message, Message]:
+        """Make a message and a pending reply durable; `take_up` answers, perhaps elsewhere.
+
+        Returns:
+            The message and the pending reply.
+
+        Raises:
+            NotFound, ModelNotFound, MessageTooLong, ContextTooLong: as `send`; nothing is stored.
+        """
+        _check_size(text)
+        head, newest, choice = await self._read(caller, conversation, None)
+        _request(head, newest, text=text, choice=choice)
+        return await self._store.append_turn(
+            head, text=text, model=choice.name, at=self._clock.now()
+        )
+
+    async def take_up(self, caller: Caller, turn: MessageId, *, dialect: str) -> Turn:
+        """Answer a message that `accept` made durable.
+
+        Raises:
+            NotFound: there is no such turn in the caller's scope.
+            Conflict: the turn has ended already.
+            ParleyError: the store or the model refused or failed before the first event.
+        """
+        head, newest, _ = await self._read(caller, turn.conversation, None)
+        said = await self._store.messages(head, first=turn.sequence - 1, last=turn.sequence)
+        if [message.role for message in said] != [Role.USER, Role.ASSISTANT]:
+            raise NotFound("No such turn.")
+        question, reply = said
+        if reply.status is not Status.PENDING:
+            raise Conflict("The turn has ended.")
+        choice = self._choose(caller, reply.model or caller.tenant.default_model)
+        before = [message for message in newest if message.id < question.id]
+        request = _request(head, before, text=question.text, choice=choice)
+        return await self._start(
+            self._stored(caller, head, reply, dialect=dialect, choice=choice, request=request)
+        )
+
+    async def stop(self, caller: Caller, turn: MessageId) -> None:
+        """Stop a turn of a stored conversation wherever it runs; one that has ended stays ended.
+
+        What was said so far is settled as `stopped`, at once in this process, within
+        `watch_seconds` in another.
+
+        Raises:
+            NotFound: there is no such turn in the caller's scope.
+        """
+        await self._store.request_stop(caller.scope, turn)
+        asking = self._asking.get((caller.tenant.id, turn))
+        if asking is not None:
+            asking.cancel()
 
     async def drain(self) -> None:
         """Wait until every running turn is settled; for a process about to end."""
         while self._running:
-            await asyncio.wait(self._running)
+            await asyncio.wait(self._running.values())
 
-    def _resolve(self, caller: Caller, name: str) -> tuple[ModelRoute, Model]:
+    def _choose(self, caller: Caller, name: str) -> _Choice:
         route = caller.tenant.route(name)
-        return route, self._models.backend(route.backend)
+        return _Choice(name, route.model, self._models.backend(route.backend))
+
+    async def _read(
+        self, caller: Caller, conversation: ConversationId, model: str | None
+    ) -> tuple[Conversation, tuple[Message, ...], _Choice]:
+        """A conversation's head, what of it a model may be shown, and the model.
+
+        How much to read depends on the model, which only the head names: the likeliest decides.
+        """
+        likeliest = self._choose(caller, model or next(iter(caller.tenant.models), ""))
+        head, newest = await self._store.get_with_newest(
+            caller.scope, conversation, messages_to_read(likeliest.back_end.context_window)
+        )
+        name = model or head.model or caller.tenant.default_model
+        return head, newest, self._choose(caller, name)
+
+    def _stored(
+        self,
+        caller: Caller,
+        head: Conversation,
+        reply: Message,
+        *,
+        dialect: str,
+        choice: _Choice,
+        request: CompletionRequest,
+    ) -> _Plan:
+        return _Plan(
+            caller=caller,
+            user=head.user,
+            dialect=dialect,
+            model=choice.back_end,
+            request=request,
+            reply=reply,
+            settle=self._store.settle_turn,
+            runs_on=True,
+        )
 
     async def _start(self, plan: _Plan) -> Turn:
         progress = _Progress()
-        asking = asyncio.create_task(self._ask(plan, progress))
+        name = (plan.caller.tenant.id, plan.reply.id)
+        asking = self._asking[name] = asyncio.create_task(self._ask(plan, progress))
         running = asyncio.create_task(self._see_through(plan, progress, asking))
-        self._running.add(running)
-        running.add_done_callback(self._running.discard)
+        self._running[name] = running
+        asking.add_done_callback(lambda _: self._asking.pop(name))
+        running.add_done_callback(lambda _: self._running.pop(name))
         try:
             first = await progress.events.get()
         except asyncio.CancelledError:
@@ -262,7 +359,9 @@ class Turns:
         self, plan: _Plan, progress: _Progress, asking: asyncio.Task[None]
     ) -> None:
         """Wait for the model, settle what came of it, and only then say that the turn has ended."""
-        await asyncio.wait({asking})
+        while not (await asyncio.wait({asking}, timeout=self._watch_seconds))[0]:
+            if plan.runs_on and await self._is_to_stop(plan):
+                asking.cancel()
         completed = progress.completed
         error = None if asking.cancelled() else _why_broken(asking.exception(), completed)
         status = Status.STOPPED if asking.cancelled() else Status.COMPLETED
@@ -275,12 +374,19 @@ class Turns:
             error=error.code if error else None,
         )
         try:
-            await self._settle(plan, reply)
+            if not await self._settle(plan, reply):
+                error = error or Conflict("The conversation was deleted while it was answered.")
         except ParleyError as unsettled:
             error = error or unsettled
         progress.events.put_nowait(Failed(reply, error) if error else Finished(reply))
 
-    async def _settle(self, plan: _Plan, reply: Message) -> None:
+    async def _is_to_stop(self, plan: _Plan) -> bool:
+        try:
+            return await self._store.stop_requested(plan.caller.tenant.id, plan.reply.id)
+        except ParleyError:
+            return False  # it is asked again soon, and a turn doesn't end for that
+
+    async def _settle(self, plan: _Plan, reply: Message) -> bool:
         record = UsageRecord(
             tenant=plan.caller.tenant.id,
             user=plan.user,
@@ -292,7 +398,36 @@ class Turns:
             usage=reply.usage,
             at=self._clock.now(),
         )
-        await plan.settle(reply, record)
+        return await plan.settle(reply, record)
+
+
+def _check_size(text: str) -> None:
+    size = len(text.encode())
+    if size > MAX_TEXT_BYTES:
+        raise MessageTooLong(
+            f"The message has {size} bytes; at most {MAX_TEXT_BYTES} can be stored."
+        )
+
+
+def _request(
+    head: Conversation,
+    history: Sequence[Message],
+    *,
+    text: str,
+    choice: _Choice,
+    parameters: Parameters = UNDECIDED,
+    briefing: str | None = None,
+) -> CompletionRequest:
+    parameters = parameters.over(head.parameters)
+    window = choice.back_end.context_window
+    messages = build_prompt(
+        system_prompt="\n\n".join(filter(None, [head.system_prompt, briefing])) or None,
+        history=history,
+        text=text,
+        budget=budget(window, parameters.max_tokens),
+        window=window,
+    )
+    return CompletionRequest(model=choice.model, messages=messages, parameters=parameters)
 
 
 def _why_broken(raised: BaseException | None, completed: Completed | None) -> ParleyError | None:

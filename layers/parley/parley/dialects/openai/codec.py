@@ -17,10 +17,10 @@ from parley.dialects.openai.schema import (
     Sampling,
     UsageOut,
 )
-from parley.domain.conversations import Message, Role, Usage
+from parley.domain.conversations import FinishReason, Message, Parameters, Role, Usage
 from parley.domain.errors import InvalidRequest
 from parley.domain.tenants import CATCH_ALL, Tenant
-from parley.domain.turns import Failed, Finished, Parameters, PromptMessage, TextDelta
+from parley.domain.turns import Failed, Finished, PromptMessage, TextDelta
 from parley.services.turns import Turn
 
 DONE = b"data: [DONE]\n\n"
@@ -75,17 +75,20 @@ def completion_id(reply: Message) -> str:
 
 def completion(reply: Message) -> CompletionOut:
     """A settled reply as a whole completion."""
-    if reply.usage is None or reply.finish_reason is None:
-        raise AssertionError("a finished reply has usage and a finish reason")
     return CompletionOut(
         id=completion_id(reply),
         created=int(reply.created_at.timestamp()),
         model=reply.model or "",
         choices=[
-            Choice(message=AssistantMessage(content=reply.text), finish_reason=reply.finish_reason)
+            Choice(message=AssistantMessage(content=reply.text), finish_reason=why_ended(reply))
         ],
-        usage=usage(reply.usage),
+        usage=reply.usage and usage(reply.usage),
     )
+
+
+def why_ended(reply: Message) -> FinishReason:
+    """Why a finished reply ended; OpenAI has one word for a model and for a person who stops it."""
+    return reply.finish_reason or FinishReason.STOP
 
 
 def usage(counted: Usage) -> UsageOut:
@@ -137,7 +140,7 @@ async def chunks(
                 case TextDelta():
                     yield before + _json(event.text) + after
                 case Finished(reply):
-                    yield chunk({}, reply.finish_reason)
+                    yield chunk({}, why_ended(reply))
                     if include_usage and reply.usage:
                         counted = usage(reply.usage).model_dump()
                         yield sse({**head, "choices": [], "usage": counted})

@@ -124,7 +124,7 @@ class CompletionOut(BaseModel):
     created: int
     model: str
     choices: list[Choice]
-    usage: UsageOut
+    usage: UsageOut | None
 
 
 class ModelOut(BaseModel):
