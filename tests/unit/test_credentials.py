@@ -1,0 +1,115 @@
+"""API keys: issued once, found in one read, refused without a word too many."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from parley.adapters.memory import MemoryDirectory
+from parley.adapters.secrets import MemorySecrets
+from parley.adapters.system import RandomIds
+from parley.domain.errors import Unauthenticated
+from parley.domain.tenants import ApiKey, KeyKind, Tenant
+from parley.services.credentials import CACHE_SECONDS, Credentials, digest
+from tests.support.clock import ManualClock
+
+pytestmark = pytest.mark.anyio
+
+TENANT = Tenant(id="acme", created_at=datetime(2026, 1, 1, tzinfo=UTC))
+PEPPER = "pepper"
+
+
+class CountingDirectory(MemoryDirectory):
+    """Counts how often a key is looked up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lookups = 0
+
+    async def find_key(self, digest: str) -> ApiKey | None:
+        self.lookups += 1
+        return await super().find_key(digest)
+
+
+@pytest.fixture
+async def directory() -> CountingDirectory:
+    directory = CountingDirectory()
+    await directory.put_tenant(TENANT)
+    return directory
+
+
+@pytest.fixture
+def credentials(directory: CountingDirectory, clock: ManualClock) -> Credentials:
+    return Credentials(directory, MemorySecrets({"pepper": PEPPER}), clock, RandomIds(), "pepper")
+
+
+@pytest.mark.parametrize("kind", list(KeyKind))
+async def test_an_issued_key_stands_for_its_tenant(credentials: Credentials, kind: KeyKind) -> None:
+    key, text = await credentials.issue(TENANT, kind)
+    caller = await credentials.authenticate(text)
+    assert (caller.tenant, caller.key_id, caller.kind) == (TENANT, key.id, kind)
+    assert caller.user is None
+
+
+async def test_a_keys_text_shows_its_kind_and_has_256_random_bits(credentials: Credentials) -> None:
+    _, first = await credentials.issue(TENANT, KeyKind.PRODUCTION)
+    _, second = await credentials.issue(TENANT, KeyKind.TEST)
+    assert first.startswith("sk_prod_")
+    assert second.startswith("sk_test_")
+    assert len(first.removeprefix("sk_prod_")) == 43  # 256 bits in base64
+    assert first[8:] != second[8:]
+
+
+async def test_the_text_of_a_key_is_not_stored(
+    credentials: Credentials, directory: CountingDirectory
+) -> None:
+    key, text = await credentials.issue(TENANT, KeyKind.TEST)
+    stored = await directory.find_key(digest(PEPPER, text))
+    assert stored == key
+    assert text not in repr(stored)
+    assert text.removeprefix("sk_test_") not in repr(stored)
+
+
+async def test_without_the_pepper_a_digest_cannot_be_made() -> None:
+    assert digest("pepper", "sk_test_demo") != digest("other", "sk_test_demo")
+
+
+@pytest.mark.parametrize("text", [None, "", "sk_test_wrong", "x" * 10_000, "\N{GRINNING FACE}"])
+async def test_what_is_no_key_is_refused(credentials: Credentials, text: str | None) -> None:
+    with pytest.raises(Unauthenticated):
+        await credentials.authenticate(text)
+
+
+async def test_a_revoked_key_reads_like_one_that_never_was(credentials: Credentials) -> None:
+    key, text = await credentials.issue(TENANT, KeyKind.TEST)
+    await credentials.revoke(key)
+    with pytest.raises(Unauthenticated) as revoked:
+        await credentials.authenticate(text)
+    with pytest.raises(Unauthenticated) as unknown:
+        await credentials.authenticate("sk_test_unknown")
+    assert str(revoked.value) == str(unknown.value)
+
+
+async def test_a_key_is_found_in_one_read_and_then_trusted_for_half_a_minute(
+    credentials: Credentials, directory: CountingDirectory, clock: ManualClock
+) -> None:
+    _, text = await credentials.issue(TENANT, KeyKind.TEST)
+    await credentials.authenticate(text)
+    await credentials.authenticate(text)
+    assert directory.lookups == 1
+    clock.advance(CACHE_SECONDS)
+    await credentials.authenticate(text)
+    assert directory.lookups == 2
+
+
+async def test_a_key_revoked_elsewhere_is_refused_within_half_a_minute(
+    credentials: Credentials, directory: CountingDirectory, clock: ManualClock
+) -> None:
+    key, text = await credentials.issue(TENANT, KeyKind.TEST)
+    await credentials.authenticate(text)
+    elsewhere = Credentials(
+        directory, MemorySecrets({"pepper": PEPPER}), clock, RandomIds(), "pepper"
+    )
+    await elsewhere.revoke(key)
+    clock.advance(CACHE_SECONDS)
+    with pytest.raises(Unauthenticated):
+        await credentials.authenticate(text)

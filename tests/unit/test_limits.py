@@ -1,0 +1,46 @@
+"""A tenant's requests a minute."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from parley.adapters.memory import MemoryCounter
+from parley.domain.errors import RateLimited
+from parley.domain.tenants import Caller, KeyKind, Limits, Tenant
+from parley.services.limits import Limits as Admission
+from tests.support.clock import ManualClock
+
+pytestmark = pytest.mark.anyio
+
+
+def caller(tenant: str) -> Caller:
+    limits = Limits(requests_per_minute=2)
+    created = datetime(2026, 1, 1, tzinfo=UTC)
+    return Caller(Tenant(id=tenant, created_at=created, limits=limits), "key_1", KeyKind.TEST)
+
+
+async def test_what_is_left_is_told_with_every_request_until_nothing_is(clock: ManualClock) -> None:
+    admission = Admission(MemoryCounter(clock))
+    clock.advance(20)
+    first = await admission.admit(caller("acme"))
+    second = await admission.admit(caller("acme"))
+    assert (first.limit, first.remaining, first.resets_in) == (2, 1, 40)
+    assert second.remaining == 0
+    with pytest.raises(RateLimited) as refused:
+        await admission.admit(caller("acme"))
+    assert refused.value.retry_after == 40
+
+
+async def test_a_new_minute_begins_with_the_whole_limit(clock: ManualClock) -> None:
+    admission = Admission(MemoryCounter(clock))
+    for _ in range(2):
+        await admission.admit(caller("acme"))
+    clock.advance(60)
+    assert (await admission.admit(caller("acme"))).remaining == 1
+
+
+async def test_one_tenant_does_not_use_up_anothers_limit(clock: ManualClock) -> None:
+    admission = Admission(MemoryCounter(clock))
+    for _ in range(2):
+        await admission.admit(caller("acme"))
+    assert (await admission.admit(caller("zenith"))).remaining == 1
