@@ -1,6 +1,7 @@
 """The fake and DynamoDB can't be told apart by any sequence of calls that hypothesis finds."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from moto import mock_aws
 
 from parley.domain.conversations import Conversation, Message, Scope
 from parley.domain.errors import ParleyError
-from parley.domain.ids import ConversationId
+from parley.domain.ids import ConversationId, MessageId
 from parley.ports import ConversationStore
 from tests.support.aws import dynamodb_client, make_tables
 from tests.support.clock import ManualClock
@@ -120,6 +121,8 @@ class BothStores(RuleBasedStateMachine):
         self._clock.advance(hours * 3600)
         if self._replies:
             reply = self._replies[which % len(self._replies)]
+            # As in life: a completion's number is odd, and a reply's in a conversation even.
+            reply = replace(reply, id=MessageId(reply.id.conversation, 1))
             if begin:
                 self._both(lambda store: store.begin_completion(scope, reply))
             else:

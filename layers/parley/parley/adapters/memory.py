@@ -102,8 +102,11 @@ class MemoryConversations:
         if first > last:
             return ()
         with self._lock:
-            head = self._head(Scope(conversation.tenant), conversation.id)
-            return tuple(self._messages[head.tenant, head.id][first - 1 : last])
+            messages = self._messages.get((conversation.tenant, conversation.id), [])
+            found = tuple(messages[first - 1 : last])
+        if len(found) < min(last, conversation.message_count) - first + 1:
+            raise NotFound("No such conversation.")
+        return found
 
     async def append_turn(
         self, conversation: Conversation, *, text: str, model: str, at: datetime
