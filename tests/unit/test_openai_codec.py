@@ -20,7 +20,8 @@ def test_durations_are_written_as_openai_writes_them(seconds: float, text: str) 
 
 def test_limits_are_told_once_the_caller_is_known() -> None:
     assert headers(None, 12.4) == {"openai-processing-ms": "12"}
-    assert headers(Allowance(100, 99, 30.0), 0)["x-ratelimit-reset-requests"] == "30s"
+    allowance = Allowance(100, 99, 30.0, 1_800_000_000)
+    assert headers(allowance, 0)["x-ratelimit-reset-requests"] == "30s"
 
 
 @pytest.mark.parametrize(

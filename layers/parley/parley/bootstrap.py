@@ -62,7 +62,7 @@ def build(settings: Settings) -> Services:
     models = BackEnds(embedded_gguf=settings.embedded_gguf)
     return Services(
         credentials=Credentials(directory, secrets, clock, ids, settings.pepper_secret),
-        limits=Limits(DynamoCounter(database, tables, clock)),
+        limits=Limits(DynamoCounter(database, tables, clock), clock),
         conversations=Conversations(store, clock, ids),
         turns=Turns(store, models, clock, ids),
         models=models,

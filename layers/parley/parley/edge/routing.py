@@ -26,6 +26,7 @@ from parley.dialects import Dialect
 from parley.domain.errors import InvalidRequest, ParleyError
 from parley.domain.tenants import Caller
 from parley.edge.errors import BodyTooLarge, invalid, render
+from parley.services.limits import LimitReached
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,9 @@ class _Route(APIRoute):
                 response = await answer(request)
             except ClientDisconnect:
                 raise
+            except LimitReached as error:
+                request.state.allowance = error.allowance
+                response = render(self.dialect, error)
             except Exception as error:  # noqa: BLE001 - whatever failed, the caller gets an envelope
                 response = render(self.dialect, _as_domain_error(error))
             elapsed = (time.perf_counter() - began) * 1000

@@ -1,10 +1,11 @@
 """How much a tenant may ask."""
 
+import math
 from dataclasses import dataclass
 
 from parley.domain.errors import RateLimited
 from parley.domain.tenants import Caller
-from parley.ports import Counter
+from parley.ports import Clock, Counter
 
 WINDOW = 60
 """Seconds of a request window; windows are aligned to the clock, the same for every instance."""
@@ -18,28 +19,46 @@ class Allowance:
     remaining: int
     resets_in: float
     """Seconds until the window ends and `limit` requests are allowed again."""
+    resets_at: int
+    """When that is, in Unix seconds."""
+
+
+class LimitReached(RateLimited):
+    """The tenant has used up this minute's requests.
+
+    Attributes:
+        allowance: the limit, of which nothing is left.
+    """
+
+    def __init__(self, allowance: Allowance) -> None:
+        super().__init__(
+            f"The limit of {allowance.limit} requests a minute is reached. "
+            f"Try again in {max(1, math.ceil(allowance.resets_in))} seconds.",
+            retry_after=allowance.resets_in,
+        )
+        self.allowance = allowance
 
 
 class Limits:
     """Admits requests by the tenant's own limits, exactly, however many instances run."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, clock: Clock) -> None:
         self._counter = counter
+        self._clock = clock
 
     async def admit(self, caller: Caller) -> Allowance:
         """Count one request of this caller's tenant.
 
         Raises:
-            RateLimited: the tenant has used up this minute's requests; it wasn't counted.
+            LimitReached: the tenant has used up this minute's requests; it wasn't counted.
         """
         limit = caller.tenant.limits.requests_per_minute
         admitted, remaining, resets_in = await self._counter.admit(
             f"{caller.tenant.id}#requests", limit=limit, window=WINDOW
         )
+        # Windows end on whole minutes: the nearest is meant, however long the counter took.
+        resets_at = round((self._clock.now().timestamp() + resets_in) / WINDOW) * WINDOW
+        allowance = Allowance(limit, remaining, resets_in, resets_at)
         if not admitted:
-            raise RateLimited(
-                f"The limit of {limit} requests a minute is reached. "
-                f"Try again in {resets_in:.0f} seconds.",
-                retry_after=resets_in,
-            )
-        return Allowance(limit, remaining, resets_in)
+            raise LimitReached(allowance)
+        return allowance
