@@ -31,6 +31,10 @@ class InvalidRequest(ParleyError):
     code = "invalid_request"
 
 
+class MissingField(InvalidRequest):
+    """A field that the request must have isn't there; `param` names it."""
+
+
 class MessageTooLong(InvalidRequest):
     """A single message is larger than Parley stores."""
 

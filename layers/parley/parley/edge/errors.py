@@ -68,7 +68,9 @@ def invalid(found: RequestValidationError) -> errors.InvalidRequest:
         )
     param = ".".join(_steps(problem["loc"], found.body)) or None
     message = problem["msg"].removeprefix("Value error, ")
-    return errors.InvalidRequest(f"{param or 'The request body'}: {message}.", param=param)
+    is_missing = problem["type"] == "missing" and param is not None
+    kind = errors.MissingField if is_missing else errors.InvalidRequest
+    return kind(f"{param or 'The request body'}: {message}.", param=param)
 
 
 def _steps(location: Sequence[int | str], body: Any) -> Iterator[str]:
