@@ -108,13 +108,7 @@ async def test_the_echo_is_what_reached_the_model() -> None:
     assert json.loads(answer.text) == {
         "model": "any",
         "messages": [{"role": "system", "text": "Be brief."}, {"role": "user", "text": told}],
-        "parameters": {
-            "temperature": 0.5,
-            "top_p": None,
-            "max_tokens": None,
-            "seed": None,
-            "stop": ["\n\n"],
-        },
+        "parameters": {"temperature": 0.5, "stop": ["\n\n"]},
     }
 
 

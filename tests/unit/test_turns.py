@@ -21,6 +21,7 @@ from parley.domain.conversations import (
     Usage,
 )
 from parley.domain.errors import (
+    InvalidRequest,
     MessageTooLong,
     ModelError,
     ModelNotFound,
@@ -67,6 +68,10 @@ class Played:
         self.asked: list[CompletionRequest] = []
         self.closed = 0
         self.on_ask: Callable[[], None] = lambda: None
+
+    def check(self, request: CompletionRequest) -> None:
+        if "refuse" in request.messages[-1].text:
+            raise InvalidRequest("No.", param="messages")
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[ModelEvent, None]:
         self.asked.append(request)
@@ -292,6 +297,7 @@ async def test_nothing_is_stored_of_what_is_refused(world: World) -> None:
         (MessageTooLong, conversation.id, "x" * (MAX_TEXT_BYTES + 1), None),
         (ModelNotFound, conversation.id, "Hi", "unknown"),
         (NotFound, ConversationId(77), "Hi", None),
+        (InvalidRequest, conversation.id, "refuse", None),
     ]
     for error, conversation_id, text, model in refused:
         with pytest.raises(error):

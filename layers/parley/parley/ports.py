@@ -10,6 +10,7 @@ from typing import Protocol
 
 from parley.domain.conversations import Conversation, Message, Page, Rating, Scope
 from parley.domain.ids import ConversationId, MessageId
+from parley.domain.personas import Persona, PersonaVersion
 from parley.domain.tenants import ApiKey, Tenant
 from parley.domain.turns import CompletionRequest, ModelEvent, UsageRecord
 
@@ -221,6 +222,10 @@ class Directory(Protocol):
         """The key with this digest, revoked or not, in one read; None where there is none."""
         ...
 
+    async def get_key(self, tenant: str, key_id: str) -> ApiKey | None:
+        """A tenant's key by its id, revoked or not, in one read; None where there is none."""
+        ...
+
     async def get_tenant(self, tenant: str) -> Tenant | None:
         """The tenant of this id; None where there is none."""
         ...
@@ -231,6 +236,47 @@ class Directory(Protocol):
 
     async def put_key(self, key: ApiKey) -> None:
         """Create or replace a key."""
+        ...
+
+
+class PersonaStore(Protocol):
+    """Personas and their submitted versions: written by the operator, read when one is selected."""
+
+    async def create_persona(self, persona: Persona) -> None:
+        """Keep a new persona.
+
+        Raises:
+            Conflict: its id or its alias is taken within the tenant.
+        """
+        ...
+
+    async def get_persona(self, tenant: str, persona_id: int) -> Persona | None:
+        """A persona with its work in progress; None where there is none."""
+        ...
+
+    async def find_persona(self, tenant: str, alias: str) -> tuple[int, int] | None:
+        """The id of the persona with this alias and the number of its newest submitted version.
+
+        The number is 0 before the first was submitted; None where there is no such persona.
+        """
+        ...
+
+    async def list_personas(self, tenant: str) -> tuple[Persona, ...]:
+        """All personas of a tenant, by id."""
+        ...
+
+    async def change_persona(self, persona: Persona, version: PersonaVersion | None = None) -> None:
+        """Replace a persona, and keep the version that was just submitted, all or nothing.
+
+        Raises:
+            Conflict: it was changed by another: what is stored isn't of the revision before.
+        """
+        ...
+
+    async def get_persona_version(
+        self, tenant: str, persona_id: int, number: int
+    ) -> PersonaVersion | None:
+        """A submitted version; None where there is none."""
         ...
 
 
@@ -252,8 +298,16 @@ class Model(Protocol):
     context_window: int
     """Tokens of prompt and reply together."""
 
+    def check(self, request: CompletionRequest) -> None:
+        """Refuse what this back end can't do, before anything is stored or spent.
+
+        Raises:
+            InvalidRequest: `param` names the request's field, as OpenAI calls it.
+        """
+        ...
+
     def complete(self, request: CompletionRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Yield `Accepted` first, then `TextDelta`s, then one `Completed`, and end.
+        """Yield `Accepted` first, then deltas, then one `Completed`, and end.
 
         A call that ends without `Completed` has failed by raising; it never just stops. Closing the
         iterator (or cancelling the task that iterates it) cancels the call within 100 ms.

@@ -1,7 +1,7 @@
 """Conversations and their messages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, Self, TypeVar
@@ -59,6 +59,10 @@ class Usage:
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
+    """Of the prompt's: read from a cache, and cheaper."""
+    reasoning_tokens: int = 0
+    """Of the completion's: spent on thinking."""
 
     @property
     def total_tokens(self) -> int:
@@ -75,17 +79,17 @@ class Parameters:
     max_tokens: int | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
 
     def over(self, other: Self) -> Self:
         """These, and where they leave a choice open, those of `other`."""
-        return replace(
-            self,
-            temperature=other.temperature if self.temperature is None else self.temperature,
-            top_p=other.top_p if self.top_p is None else self.top_p,
-            max_tokens=other.max_tokens if self.max_tokens is None else self.max_tokens,
-            seed=other.seed if self.seed is None else self.seed,
-            stop=self.stop or other.stop,
-        )
+        open_choices = {
+            name: getattr(other, name)
+            for name in (choice.name for choice in fields(self))
+            if getattr(self, name) in {None, ()}
+        }
+        return replace(self, **open_choices)
 
 
 UNDECIDED = Parameters()

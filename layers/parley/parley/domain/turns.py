@@ -1,11 +1,23 @@
 """What a turn is made of: the request to a model, the events it yields, the record it leaves."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from parley.domain.conversations import FinishReason, Message, Parameters, Role, Status, Usage
 from parley.domain.errors import ParleyError
 from parley.domain.ids import MessageId
+from parley.domain.tools import Tool, ToolCall, ToolChoice
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture in a message."""
+
+    url: str
+    """`https:` or `data:`; nothing else is ever fetched."""
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +26,22 @@ class PromptMessage:
 
     role: Role
     text: str
+    """All of its text, in one piece."""
+    parts: tuple[str | Image, ...] = ()
+    """Text and pictures in their order, where there is a picture among them."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """What an assistant asked for in this message."""
+    tool_call_id: str | None = None
+    """Which call a tool's message answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseFormat:
+    """The form a reply must have: JSON, of a schema if there is one."""
+
+    name: str | None = None
+    schema: Mapping[str, Any] | None = None
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +52,13 @@ class CompletionRequest:
     """The back end's own id of the model, not the tenant's name for it."""
     messages: tuple[PromptMessage, ...]
     parameters: Parameters = field(default_factory=Parameters)
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    top_logprobs: int | None = None
+    """How many alternatives to tell of each token; None tells no probabilities at all."""
+    reasoning_effort: str | None = None
 
 
 # What a model yields -------------------------------------------------------------------------
@@ -39,6 +74,25 @@ class TextDelta:
     """A piece of the reply; whole characters only, never empty."""
 
     text: str
+    logprobs: tuple[Mapping[str, Any], ...] = ()
+    """Of its tokens, in OpenAI's shape, where they were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A piece of what the model thinks before it replies; not part of the reply."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a call: its id and name come with the first one of each index."""
+
+    index: int
+    arguments: str
+    id: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +103,7 @@ class Completed:
     usage: Usage
 
 
-ModelEvent = Accepted | TextDelta | Completed
+ModelEvent = Accepted | TextDelta | ReasoningDelta | ToolCallDelta | Completed
 
 
 # What a turn yields --------------------------------------------------------------------------
@@ -78,7 +132,7 @@ class Failed:
     error: ParleyError
 
 
-TurnEvent = Started | TextDelta | Finished | Failed
+TurnEvent = Started | TextDelta | ReasoningDelta | ToolCallDelta | Finished | Failed
 
 
 # What a turn leaves --------------------------------------------------------------------------

@@ -30,8 +30,10 @@ from parley.domain.turns import (
     Failed,
     Finished,
     PromptMessage,
+    ReasoningDelta,
     Started,
     TextDelta,
+    ToolCallDelta,
     TurnEvent,
     UsageRecord,
 )
@@ -157,6 +159,8 @@ class Turns:
             ParleyError: the store or the model refused or failed before the first event.
         """
         choice = self._choose(caller, model)
+        request = CompletionRequest(model=choice.model, messages=messages, parameters=parameters)
+        choice.back_end.check(request)
         while True:
             reply = Message(
                 id=MessageId(self._ids.conversation(), 1),
@@ -177,9 +181,7 @@ class Turns:
                 user=caller.owner(user),
                 dialect=dialect,
                 model=choice.back_end,
-                request=CompletionRequest(
-                    model=choice.model, messages=messages, parameters=parameters
-                ),
+                request=request,
                 reply=reply,
                 settle=self._store.settle_completion,
                 runs_on=False,
@@ -352,6 +354,8 @@ class Turns:
                     case TextDelta():
                         progress.text.append(event.text)
                         progress.events.put_nowait(event)
+                    case ReasoningDelta() | ToolCallDelta():
+                        progress.events.put_nowait(event)
                     case Completed():
                         progress.completed = event
 
@@ -427,7 +431,9 @@ def _request(
         budget=budget(window, parameters.max_tokens),
         window=window,
     )
-    return CompletionRequest(model=choice.model, messages=messages, parameters=parameters)
+    request = CompletionRequest(model=choice.model, messages=messages, parameters=parameters)
+    choice.back_end.check(request)
+    return request
 
 
 def _why_broken(raised: BaseException | None, completed: Completed | None) -> ParleyError | None:

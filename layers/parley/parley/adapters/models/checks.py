@@ -27,6 +27,27 @@ def check(request: CompletionRequest) -> None:
         check_unicode(message.text, param="messages")
 
 
+def check_text_only(request: CompletionRequest) -> None:
+    """Refuse what a model can't do that only reads and writes text.
+
+    Raises:
+        InvalidRequest: `param` names what is wrong.
+    """
+    parameters = request.parameters
+    asked: dict[str, object] = {
+        "tools": request.tools,
+        "response_format": request.response_format,
+        "logprobs": request.top_logprobs is not None,
+        "reasoning_effort": request.reasoning_effort,
+        "frequency_penalty": parameters.frequency_penalty,
+        "presence_penalty": parameters.presence_penalty,
+        "messages": any(message.parts or message.tool_calls for message in request.messages),
+    }
+    for param, wanted in asked.items():
+        if wanted:
+            raise InvalidRequest(f"`{param}` asks for what this model can't do.", param=param)
+
+
 def check_unicode(text: str, *, param: str) -> None:
     """Refuse text with lone surrogates: JSON can carry them and UTF-8 can't.
 

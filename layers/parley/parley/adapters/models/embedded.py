@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-from parley.adapters.models.checks import check
+from parley.adapters.models.checks import check, check_text_only
 from parley.domain.conversations import FinishReason, Role, Usage
 from parley.domain.errors import (
     ContextTooLong,
@@ -81,13 +81,18 @@ class EmbeddedModel:
         """
         await self._ready()
 
+    def check(self, request: CompletionRequest) -> None:
+        """Refuse what no model can do, and what takes more than text."""
+        check(request)
+        check_text_only(request)
+
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[ModelEvent, None]:
         """Complete a conversation; `request.model` is not read, as there is only one.
 
         Waits for its turn while others run. Generating stops within a token of being closed,
         reading a prompt at the end of the current batch.
         """
-        check(request)
+        self.check(request)
         call = _Call(await self._ready(), _body(request, self.context_window), self._workers)
         accepted = False
         finish_reason: FinishReason | None = None

@@ -25,7 +25,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Itera
 from dataclasses import asdict, dataclass
 from itertools import chain
 
-from parley.adapters.models.checks import check, check_unicode
+from parley.adapters.models.checks import check, check_text_only, check_unicode
 from parley.domain.conversations import FinishReason, Role, Usage
 from parley.domain.errors import (
     ContextTooLong,
@@ -105,9 +105,15 @@ class ScriptedModel:
         self.context_window = context_window
         self._sleep = sleep
 
+    def check(self, request: CompletionRequest) -> None:
+        """Refuse what no model can do, and a script that can't be read."""
+        check(request)
+        check_text_only(request)
+        _script(request)
+
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[ModelEvent, None]:
         """Play the script; a script that can't be read is an `InvalidRequest`."""
-        check(request)
+        self.check(request)
         steps = _script(request)
         reply = _Reply(request, self.context_window)
         for action in chain.from_iterable(steps):
@@ -225,12 +231,21 @@ def _step(step: object, number: int, request: CompletionRequest) -> Step:
         case {"wait": seconds, **nothing} if not nothing:
             return Step((_duration(seconds),))
         case {"echo": "request", **nothing} if not nothing:
-            return Step((Say(json.dumps(asdict(request), ensure_ascii=False)),))
+            return Step((Say(json.dumps(_asked(request), ensure_ascii=False)),))
         case {"finish": "stop" | "length" as reason, **nothing} if not nothing:
             return Step((Finish(FinishReason(reason)),))
         case {"fail": str(fault), **nothing} if fault in FAULTS and not nothing:
             return Step((Fail(fault),))
     raise InvalidRequest(f"Step {number} of the script is unknown.", param="messages")
+
+
+def _asked(request: CompletionRequest) -> dict[str, object]:
+    """All that a request says, without what it leaves open."""
+
+    def said(fields: list[tuple[str, object]]) -> dict[str, object]:
+        return {name: value for name, value in fields if value is not None and value != ()}
+
+    return asdict(request, dict_factory=said)
 
 
 def _duration(value: object) -> Wait:
