@@ -14,6 +14,7 @@ from local.seed import DEMO_KEYS, EMBEDDED_MODELS
 DIALECTS: Mapping[str, str] = {
     "OpenAI": "/v1",
     "Sessions": "/v1",
+    "Tenant": "/api/v1",
 }
 """Path of each dialect's base URL."""
 

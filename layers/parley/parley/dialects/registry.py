@@ -5,8 +5,9 @@ import re
 from parley.dialects import Dialect
 from parley.dialects.openai import OPENAI
 from parley.dialects.sessions import SESSIONS
+from parley.dialects.tenant import TENANT
 
-DIALECTS = (OPENAI, SESSIONS)
+DIALECTS = (OPENAI, SESSIONS, TENANT)
 
 _PATHS = [
     (re.compile(re.sub(r"\{\w+\}", "[^/]+", template)), dialect, methods)
