@@ -21,6 +21,7 @@ from parley.domain.conversations import (
     Usage,
 )
 from parley.domain.errors import (
+    Conflict,
     InvalidRequest,
     MessageTooLong,
     ModelError,
@@ -29,7 +30,7 @@ from parley.domain.errors import (
     NotFound,
     StoreUnavailable,
 )
-from parley.domain.ids import ConversationId
+from parley.domain.ids import ConversationId, MessageId
 from parley.domain.tenants import Caller, KeyKind, ModelRoute, Tenant
 from parley.domain.turns import (
     Accepted,
@@ -104,7 +105,9 @@ class World:
         self.model = Played()
         self.store = MemoryConversations(clock)
         self.conversations = Conversations(self.store, clock, RandomIds())
-        self.turns = Turns(self.store, OnlyPlayed(self.model), clock, RandomIds())
+        self.turns = Turns(
+            self.store, OnlyPlayed(self.model), clock, RandomIds(), watch_seconds=0.01
+        )
 
     async def chat(self, **fields: str) -> Conversation:
         return await self.conversations.create(CALLER, **fields)  # type: ignore[arg-type]
@@ -261,6 +264,92 @@ async def test_leaving_before_the_model_accepts_cancels_only_a_stateless_call(wo
     await world.turns.drain()
     statuses = [line.status for line in world.store.ledger]
     assert statuses == [Status.STOPPED, Status.COMPLETED]
+
+
+async def test_a_stopped_turn_keeps_what_there_was_and_tells_its_end(world: World) -> None:
+    never = asyncio.Event()
+    world.model.plays = (Accepted(), TextDelta("Hel"), never)
+    conversation = await world.chat()
+    turn = await world.say(conversation)
+    async with aclosing(turn.events()) as events:
+        assert await anext(events) == TextDelta("Hel")
+        await world.turns.stop(CALLER, turn.reply.id)
+        ended = await anext(events)
+    [_, stored] = await world.history(conversation)
+    assert ended == Finished(stored)
+    assert (stored.text, stored.status) == ("Hel", Status.STOPPED)
+
+
+async def test_a_turn_is_stopped_from_another_process_too(world: World) -> None:
+    world.model.plays = (Accepted(), TextDelta("Hel"), asyncio.Event())
+    conversation = await world.chat()
+    turn = await world.say(conversation)
+    elsewhere = Turns(world.store, OnlyPlayed(world.model), ManualClock(), RandomIds())
+    await elsewhere.stop(CALLER, turn.reply.id)
+    assert (await turn.result()).status is Status.STOPPED
+
+
+async def test_a_turn_stopped_before_the_model_accepts_ends_too(world: World) -> None:
+    asked = asyncio.Event()
+    world.model.on_ask = asked.set
+    world.model.plays = (asyncio.Event(), *HELLO)
+    conversation = await world.chat()
+    saying = asyncio.create_task(world.say(conversation))
+    await asked.wait()
+    [_, pending] = await world.history(conversation)
+    await world.turns.stop(CALLER, pending.id)
+    reply = await (await saying).result()
+    assert (reply.text, reply.status) == ("", Status.STOPPED)
+
+
+async def test_strangers_cannot_stop_a_turn(world: World) -> None:
+    gate = asyncio.Event()
+    world.model.plays = (Accepted(), gate, TextDelta("Hello"), COMPLETED)
+    turn = await world.say(await world.chat(user="alice"))
+    with pytest.raises(NotFound):
+        await world.turns.stop(replace(CALLER, user="bob"), turn.reply.id)
+    gate.set()
+    assert (await turn.result()).text == "Hello"
+
+
+async def test_an_accepted_message_is_answered_by_whoever_takes_it_up(world: World) -> None:
+    conversation = await world.chat(system_prompt="Be kind.")
+    await (await world.say(conversation, "one")).result()
+    question, pending = await world.turns.accept(CALLER, conversation.id, text="two")
+    assert (question.text, pending.status) == ("two", Status.PENDING)
+    elsewhere = Turns(world.store, OnlyPlayed(world.model), ManualClock(), RandomIds())
+    reply = await (await elsewhere.take_up(CALLER, pending.id, dialect="test")).result()
+    assert (reply.id, reply.text, reply.status) == (pending.id, "Hello", Status.COMPLETED)
+    shown = [message.text for message in world.model.asked[-1].messages]
+    assert shown == ["Be kind.", "one", "Hello", "two"]
+
+
+async def test_what_has_been_answered_is_not_taken_up_again(world: World) -> None:
+    conversation = await world.chat()
+    _, pending = await world.turns.accept(CALLER, conversation.id, text="Hi")
+    await (await world.turns.take_up(CALLER, pending.id, dialect="test")).result()
+    with pytest.raises(Conflict):
+        await world.turns.take_up(CALLER, pending.id, dialect="test")
+    with pytest.raises(NotFound):
+        await world.turns.take_up(CALLER, MessageId(conversation.id, 9), dialect="test")
+
+
+async def test_a_turns_parameters_win_over_the_conversations(world: World) -> None:
+    conversation = await world.conversations.create(
+        CALLER, parameters=Parameters(temperature=0.2, max_tokens=50)
+    )
+    turn = await world.turns.send(
+        CALLER,
+        conversation.id,
+        dialect="test",
+        text="Hi",
+        parameters=Parameters(temperature=0.9),
+        briefing="The shop is closed.",
+    )
+    await turn.result()
+    [request] = world.model.asked
+    assert request.parameters == Parameters(temperature=0.9, max_tokens=50)
+    assert request.messages[0] == PromptMessage(Role.SYSTEM, "The shop is closed.")
 
 
 async def test_a_reply_that_could_not_be_settled_is_not_called_finished(

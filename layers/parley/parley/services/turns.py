@@ -342,6 +342,8 @@ class Turns:
             raise
         if isinstance(first, Failed):
             raise first.error
+        if isinstance(first, Finished):  # stopped before the model accepted
+            progress.events.put_nowait(first)
         return Turn(plan, progress, asking)
 
     async def _ask(self, plan: _Plan, progress: _Progress) -> None:
@@ -368,7 +370,7 @@ class Turns:
                 asking.cancel()
         completed = progress.completed
         error = None if asking.cancelled() else _why_broken(asking.exception(), completed)
-        status = Status.STOPPED if asking.cancelled() else Status.COMPLETED
+        status = Status.COMPLETED if completed else Status.STOPPED
         reply = replace(
             plan.reply,
             text="".join(progress.text),
