@@ -21,17 +21,17 @@ def test_messages_sort_by_sequence(id_: ConversationId, one: int, other: int) ->
 
 
 @given(conversations, sequences)
-def test_a_backward_read_meets_prompt_head_and_messages_only(
+def test_a_backward_read_meets_setup_head_and_messages_only(
     id_: ConversationId, sequence: int
 ) -> None:
     message = keys.message("t", MessageId(id_, sequence))
-    head, prompt = keys.head("t", id_), keys.prompt("t", id_)
+    head, setup = keys.head("t", id_), keys.setup("t", id_)
     part = keys.body_part(message, "f" * 16, 9999)
     within = keys.messages_and_head("t", id_)
-    assert part.sk < within.first <= message.sk < head.sk < prompt.sk < within.last
+    assert part.sk < within.first <= message.sk < head.sk < setup.sk < within.last
     everything = keys.everything("t", id_)
-    assert everything.first < part.sk < prompt.sk < everything.last
-    assert {keys.sequence(each.sk) for each in (part, head, prompt)} == {None}
+    assert everything.first < part.sk < setup.sk < everything.last
+    assert {keys.sequence(each.sk) for each in (part, head, setup)} == {None}
 
 
 @given(moments, moments, conversations, conversations)

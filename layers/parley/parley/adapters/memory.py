@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import RLock
 
-from parley.domain.conversations import Conversation, Message, Page, Role, Scope, Status
+from parley.domain.conversations import Conversation, Message, Page, Rating, Role, Scope, Status
 from parley.domain.errors import Conflict, ConversationFull, NotFound
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
 from parley.domain.tenants import ApiKey, Tenant
@@ -31,6 +31,9 @@ class MemoryConversations:
         self._lock = RLock()
         self._heads: dict[_Name, Conversation] = {}
         self._messages: dict[_Name, list[Message]] = {}
+        self._aliases: dict[tuple[str, str], ConversationId] = {}
+        self._users: set[tuple[str, str]] = set()
+        self._to_stop: set[tuple[str, MessageId]] = set()
         self._completions: dict[tuple[str, MessageId], tuple[str | None, datetime, Message]] = {}
 
     async def create(self, conversation: Conversation) -> None:
@@ -39,6 +42,10 @@ class MemoryConversations:
         with self._lock:
             if name in self._heads:
                 raise Conflict("This conversation id is taken.")
+            if conversation.alias is not None:
+                alias = (conversation.tenant, conversation.alias)
+                if self._aliases.setdefault(alias, conversation.id) != conversation.id:
+                    raise Conflict("This alias is taken.")
             self._heads[name] = _copy(conversation)
             self._messages[name] = []
 
@@ -92,7 +99,10 @@ class MemoryConversations:
         with self._lock:
             head = self._head(scope, conversation)
             del self._heads[head.tenant, head.id]
-            del self._messages[head.tenant, head.id]
+            for message in self._messages.pop((head.tenant, head.id)):
+                self._to_stop.discard((head.tenant, message.id))
+            if head.alias is not None:
+                del self._aliases[head.tenant, head.alias]
 
     async def messages(
         self, conversation: Conversation, *, first: int, last: int
@@ -108,8 +118,46 @@ class MemoryConversations:
             raise NotFound("No such conversation.")
         return found
 
+    async def get_message(self, scope: Scope, message: MessageId) -> tuple[Conversation, Message]:
+        """Read one message and its conversation's head."""
+        with self._lock:
+            return self._message(scope, message)
+
+    async def find_alias(self, scope: Scope, alias: str) -> ConversationId | None:
+        """The conversation that another system knew under this id."""
+        with self._lock:
+            found = self._aliases.get((scope.tenant, alias))
+            if found is None or not scope.covers(self._heads[scope.tenant, found].user):
+                return None
+            return found
+
+    async def rename(self, scope: Scope, conversation: ConversationId, title: str) -> None:
+        """Give a conversation another title."""
+        with self._lock:
+            head = self._head(scope, conversation)
+            self._heads[head.tenant, head.id] = replace(head, title=title)
+
+    async def rate(self, scope: Scope, message: MessageId, rating: Rating | None) -> None:
+        """Note a user's opinion of a reply."""
+        with self._lock:
+            reply = self._reply(scope, message)
+            self._replace(scope.tenant, replace(reply, rating=rating))
+
+    async def see_user(self, tenant: str, user: str) -> bool:
+        """Note that a user was seen."""
+        with self._lock:
+            is_new = (tenant, user) not in self._users
+            self._users.add((tenant, user))
+            return is_new
+
     async def append_turn(
-        self, conversation: Conversation, *, text: str, model: str, at: datetime
+        self,
+        conversation: Conversation,
+        *,
+        text: str,
+        model: str,
+        at: datetime,
+        product_ids: tuple[int, ...] = (),
     ) -> tuple[Message, Message]:
         """Append a user's message and a pending reply."""
         with self._lock:
@@ -131,19 +179,30 @@ class MemoryConversations:
                 status=Status.PENDING,
                 created_at=at,
                 model=model,
+                product_ids=product_ids,
             )
             self._messages[head.tenant, head.id] += [user, reply]
             self._heads[head.tenant, head.id] = replace(head, message_count=count, updated_at=at)
             return user, reply
 
+    async def request_stop(self, scope: Scope, reply: MessageId) -> None:
+        """Ask whoever runs this turn to stop it."""
+        with self._lock:
+            if self._reply(scope, reply).status is Status.PENDING:
+                self._to_stop.add((scope.tenant, reply))
+
+    async def stop_requested(self, tenant: str, reply: MessageId) -> bool:
+        """Whether this turn is to stop."""
+        with self._lock:
+            return self._found(tenant, reply) is None or (tenant, reply) in self._to_stop
+
     async def settle_turn(self, reply: Message, record: UsageRecord) -> bool:
         """Replace a pending reply by its final form."""
         with self._lock:
-            messages = self._messages.get((record.tenant, reply.id.conversation), [])
-            index = reply.id.sequence - 1
-            if index >= len(messages) or messages[index].status is not Status.PENDING:
+            pending = self._found(record.tenant, reply.id)
+            if pending is None or pending.status is not Status.PENDING:
                 return False
-            messages[index] = reply
+            self._replace(record.tenant, _settled(pending, reply))
             self.ledger.append(record)
             return True
 
@@ -161,7 +220,8 @@ class MemoryConversations:
             user, _, pending = self._completions.get(name, (None, None, None))
             if pending is None or pending.status is not Status.PENDING:
                 return False
-            self._completions[name] = (user, record.at + COMPLETION_LIFETIME, reply)
+            settled = _settled(pending, reply)
+            self._completions[name] = (user, record.at + COMPLETION_LIFETIME, settled)
             self.ledger.append(record)
             return True
 
@@ -182,6 +242,26 @@ class MemoryConversations:
         if head is None or not scope.covers(head.user):
             raise NotFound("No such conversation.")
         return _copy(head)
+
+    def _found(self, tenant: str, message: MessageId) -> Message | None:
+        messages = self._messages.get((tenant, message.conversation), [])
+        return messages[message.sequence - 1] if 0 < message.sequence <= len(messages) else None
+
+    def _message(self, scope: Scope, message: MessageId) -> tuple[Conversation, Message]:
+        head = self._heads.get((scope.tenant, message.conversation))
+        found = self._found(scope.tenant, message)
+        if head is None or found is None or not scope.covers(head.user):
+            raise NotFound("No such message.")
+        return _copy(head), found
+
+    def _reply(self, scope: Scope, message: MessageId) -> Message:
+        _, found = self._message(scope, message)
+        if found.role is not Role.ASSISTANT:
+            raise NotFound("No such message.")
+        return found
+
+    def _replace(self, tenant: str, message: Message) -> None:
+        self._messages[tenant, message.id.conversation][message.id.sequence - 1] = message
 
     def _listed(self, scope: Scope, user: str, *, newest_first: bool) -> list[Conversation]:
         mine: Iterable[Conversation] = (
@@ -238,5 +318,22 @@ class MemoryCounter:
 
 
 def _copy(conversation: Conversation) -> Conversation:
-    """An equal value that shares nothing; its metadata goes through JSON, as in every store."""
-    return replace(conversation, metadata=json.loads(json.dumps(dict(conversation.metadata))))
+    """An equal value that shares nothing; mappings go through JSON, as in every store."""
+    return replace(
+        conversation,
+        metadata=json.loads(json.dumps(dict(conversation.metadata))),
+        inputs=json.loads(json.dumps(dict(conversation.inputs))),
+    )
+
+
+def _settled(pending: Message, final: Message) -> Message:
+    """The pending reply with all that the end of its turn decides."""
+    return replace(
+        pending,
+        text=final.text,
+        status=final.status,
+        model=final.model or pending.model,
+        finish_reason=final.finish_reason,
+        usage=final.usage,
+        error=final.error,
+    )

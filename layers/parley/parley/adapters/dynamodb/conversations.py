@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import TypeGuard
 
 from parley.adapters.aws import in_thread
 from parley.adapters.dynamodb import items, keys, texts
@@ -20,7 +21,7 @@ from parley.adapters.dynamodb.client import (
 )
 from parley.adapters.dynamodb.items import Item
 from parley.adapters.dynamodb.keys import Key, Range
-from parley.domain.conversations import Conversation, Message, Page, Role, Scope, Status
+from parley.domain.conversations import Conversation, Message, Page, Rating, Role, Scope, Status
 from parley.domain.errors import Conflict, ConversationFull, NotFound, StoreUnavailable
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
 from parley.domain.turns import UsageRecord
@@ -29,8 +30,11 @@ from parley.ports import Clock
 COMPLETION_LIFETIME = timedelta(days=1)
 """How long the reply of a stateless completion is kept."""
 
-_HAS_PROMPT = "prompt"
-"""Attribute of a head, and of its entry in the list, beside which there is a prompt."""
+_HAS_SETUP = "setup"
+"""Attribute of a head, and of its entry in the list, beside which there is a setup."""
+
+_STOP = "stop_requested"
+"""Attribute of a reply that is to be stopped."""
 
 _READS_FOR_A_SNAPSHOT = 5
 
@@ -48,34 +52,40 @@ class DynamoConversations:
 
     @in_thread
     def create(self, conversation: Conversation) -> None:
-        """Keep a new conversation: its head, its prompt and its entry in the user's list."""
+        """Keep head, setup, alias and the entry in the user's list: one transaction."""
         tenant = conversation.tenant
         head, entry = items.from_conversation(conversation), Item()
         writes: list[Write] = []
-        if conversation.system_prompt is not None:
-            head[_HAS_PROMPT] = entry[_HAS_PROMPT] = 1
-            key = keys.prompt(tenant, conversation.id)
-            text, parts = texts.store(key, conversation.system_prompt)
+        setup = items.setup_of(conversation)
+        if setup is not None:
+            head[_HAS_SETUP] = entry[_HAS_SETUP] = 1
+            key = keys.setup(tenant, conversation.id)
+            text, parts = texts.store(key, setup)
             writes.append(put(self._table, key, text))
             writes += [put(self._table, *part) for part in parts]
-        writes.append(put_new(self._table, keys.head(tenant, conversation.id), head))
+        if conversation.alias is not None:
+            pointer: Item = {"conversation": conversation.id.number, "user": conversation.user}
+            writes.append(put_new(self._table, keys.alias(tenant, conversation.alias), pointer))
         writes.append(put(self._table, _entry(conversation), entry))
+        writes.append(put_new(self._table, keys.head(tenant, conversation.id), head))
         try:
             self._database.transact(writes)
-        except ConditionFailed as error:
-            raise Conflict("This conversation id is taken.") from error
+        except ConditionFailed as refusal:
+            taken = "conversation id" if refusal.failed[-1] else "alias"
+            raise Conflict(f"This {taken} is taken.") from refusal
 
     @in_thread
     def get(self, scope: Scope, conversation: ConversationId) -> Conversation:
-        """Read a conversation's head and prompt: one query."""
-        found = self._database.query(self._table, keys.head_and_prompt(scope.tenant, conversation))
-        return self._conversation(scope, conversation, found)
+        """Read a conversation's head and setup: one query."""
+        found = self._database.query(self._table, keys.head_and_setup(scope.tenant, conversation))
+        head, _ = self._read(scope, conversation, found)
+        return head
 
     @in_thread
     def get_with_newest(
         self, scope: Scope, conversation: ConversationId, limit: int
     ) -> tuple[Conversation, tuple[Message, ...]]:
-        """Read prompt, head and newest messages: one query, backwards.
+        """Read setup, head and newest messages: one query, backwards.
 
         A query isn't isolated from a transaction that commits meanwhile: it may see the head
         before and the messages after an append, or the other way round. Then it is made again.
@@ -87,11 +97,12 @@ class DynamoConversations:
                 limit=limit + 2,
                 newest_first=True,
             )
-            head = self._conversation(scope, conversation, found)
+            head = _visible(scope, conversation, found)
             messages = [item for item in found if keys.sequence(item["sk"]) is not None][:limit]
             messages.reverse()
-            if _are_newest(messages, limit, head.message_count):
-                return head, self._messages(conversation, messages)
+            if _are_newest(messages, limit, head["message_count"]):
+                others = [item for item in found if keys.sequence(item["sk"]) is None]
+                return self._read(scope, conversation, others + messages)
         raise StoreUnavailable("The conversation is too busy right now. Please try again.")
 
     @in_thread
@@ -125,11 +136,11 @@ class DynamoConversations:
             id_ = keys.listed_conversation(entry["sk"])
             ids.append(id_)
             wanted.append(keys.head(scope.tenant, id_))
-            if _HAS_PROMPT in entry:
-                wanted.append(keys.prompt(scope.tenant, id_))
+            if _HAS_SETUP in entry:
+                wanted.append(keys.setup(scope.tenant, id_))
         found = self._database.get_many(self._table, wanted)
         conversations = self._conversations(scope, ids, found)
-        return Page(tuple(conversations), has_more=len(entries) > offset + limit)
+        return Page(conversations, has_more=len(entries) > offset + limit)
 
     @in_thread
     def count_conversations(self, scope: Scope, user: str) -> int:
@@ -158,11 +169,56 @@ class DynamoConversations:
                 {"now": keys.timestamp(self._clock.now())},
                 condition="attribute_exists(#pk) AND attribute_not_exists(#deleted_at)",
             )
+            writes = [mark, delete(self._table, _entry(known))]
+            if known.alias is not None:
+                writes.append(delete(self._table, keys.alias(scope.tenant, known.alias)))
             with suppress(ConditionFailed):  # another call has just made it, and both go on
-                self._database.transact([mark, delete(self._table, _entry(known))])
+                self._database.transact(writes)
         for some in self._database.keys(self._table, keys.everything(scope.tenant, conversation)):
             self._database.delete_many(self._table, (each for each in some if each != key))
         self._database.write(delete(self._table, key))
+
+    @in_thread
+    def find_alias(self, scope: Scope, alias: str) -> ConversationId | None:
+        """Read where an alias points to: one read."""
+        pointer = self._database.get(self._table, keys.alias(scope.tenant, alias))
+        if pointer is None or not scope.covers(pointer["user"]):
+            return None
+        return ConversationId(pointer["conversation"])
+
+    @in_thread
+    def rename(self, scope: Scope, conversation: ConversationId, title: str) -> None:
+        """Change the head's title: one write."""
+        condition = "attribute_exists(#pk) AND attribute_not_exists(#deleted_at)"
+        values: dict[str, str | int] = {"title": title}
+        if scope.user is not None:
+            condition += " AND #user = :user"
+            values["user"] = scope.user
+        rename = update(
+            self._table,
+            keys.head(scope.tenant, conversation),
+            "SET #title = :title",
+            values,
+            condition=condition,
+        )
+        try:
+            self._database.write(rename)
+        except ConditionFailed as refusal:
+            raise _no_such_conversation() from refusal
+
+    @in_thread
+    def see_user(self, tenant: str, user: str) -> bool:
+        """Note that a user was seen: one write, where there is no note.
+
+        It is a transaction because of those DynamoDB recognises one that is repeated as its answer
+        was lost; a single write would then meet its own note, and nobody be the first.
+        """
+        note: Item = {"first_seen_at": keys.timestamp(self._clock.now())}
+        try:
+            self._database.transact([put_new(self._table, keys.seen(tenant, user), note)])
+        except ConditionFailed:
+            return False
+        return True
 
     # Messages and turns ------------------------------------------------------------------------
 
@@ -177,11 +233,51 @@ class DynamoConversations:
         )
         if len(found) < min(last, conversation.message_count) - first + 1:
             raise _no_such_conversation()  # some are removed already, so it is being deleted
-        return self._messages(conversation.id, found)
+        bodies = texts.read(self._database, self._table, found)
+        return _messages(conversation.id, found, bodies)
+
+    @in_thread
+    def get_message(self, scope: Scope, message: MessageId) -> tuple[Conversation, Message]:
+        """Read head, setup and message: one batch."""
+        tenant, id_ = scope.tenant, message.conversation
+        wanted = keys.head(tenant, id_), keys.setup(tenant, id_), keys.message(tenant, message)
+        found = self._database.get_many(self._table, wanted)
+        try:
+            conversation, messages = self._read(scope, id_, list(found.values()))
+        except NotFound as gone:
+            raise _no_such_message() from gone
+        if not messages:
+            raise _no_such_message()
+        return conversation, messages[0]
+
+    @in_thread
+    def rate(self, scope: Scope, message: MessageId, rating: Rating | None) -> None:
+        """Read the head, then change the reply: one read, one write."""
+        self._check_scope(scope, message)
+        values: dict[str, str | int] = {"assistant": Role.ASSISTANT.value}
+        if rating is not None:
+            values["rating"] = rating.value
+        rate = update(
+            self._table,
+            keys.message(scope.tenant, message),
+            "REMOVE #rating" if rating is None else "SET #rating = :rating",
+            values,
+            condition="#role = :assistant",
+        )
+        try:
+            self._database.write(rate)
+        except ConditionFailed as refusal:
+            raise _no_such_message() from refusal
 
     @in_thread
     def append_turn(
-        self, conversation: Conversation, *, text: str, model: str, at: datetime
+        self,
+        conversation: Conversation,
+        *,
+        text: str,
+        model: str,
+        at: datetime,
+        product_ids: tuple[int, ...] = (),
     ) -> tuple[Message, Message]:
         """Append both messages and move the head's counter: one transaction.
 
@@ -218,6 +314,7 @@ class DynamoConversations:
                 status=Status.PENDING,
                 created_at=at,
                 model=model,
+                product_ids=product_ids,
             )
             try:
                 self._database.try_transact(self._turn(count, conversation.tenant, user, reply))
@@ -237,6 +334,32 @@ class DynamoConversations:
             if head is None or "deleted_at" in head:
                 raise _no_such_conversation()
             count = head["message_count"]
+
+    @in_thread
+    def request_stop(self, scope: Scope, reply: MessageId) -> None:
+        """Read the head, then mark the reply, if it is pending: one read, one write."""
+        self._check_scope(scope, reply)
+        mark = update(
+            self._table,
+            keys.message(scope.tenant, reply),
+            f"SET #{_STOP} = :yes",
+            {"yes": 1, "assistant": Role.ASSISTANT.value, "pending": Status.PENDING.value},
+            condition="#role = :assistant AND #status = :pending",
+        )
+        try:
+            self._database.write(mark)
+        except ConditionFailed as refusal:
+            found = refusal.found[0]
+            if found is None or found["role"] != Role.ASSISTANT:
+                raise _no_such_message() from refusal
+
+    @in_thread
+    def stop_requested(self, tenant: str, reply: MessageId) -> bool:
+        """Read head and reply: one batch."""
+        wanted = keys.head(tenant, reply.conversation), keys.message(tenant, reply)
+        found = self._database.get_many(self._table, wanted)
+        head, message = (found.get(key) for key in wanted)
+        return head is None or "deleted_at" in head or message is None or _STOP in message
 
     @in_thread
     def settle_turn(self, reply: Message, record: UsageRecord) -> bool:
@@ -300,51 +423,55 @@ class DynamoConversations:
 
     def _conversations(
         self, scope: Scope, ids: Iterable[ConversationId], found: Mapping[Key, Item]
-    ) -> list[Conversation]:
-        """Those of the conversations that are in scope, from their heads and prompts."""
-        heads: list[tuple[ConversationId, Item]] = []
-        prompts: list[Item] = []
+    ) -> tuple[Conversation, ...]:
+        """Those of the conversations that are in scope, from their heads and setups."""
+        heads: dict[ConversationId, Item] = {}
+        setups: list[Item] = []
         for id_ in ids:
             head = found.get(keys.head(scope.tenant, id_))
-            if head is None or "deleted_at" in head or not scope.covers(head["user"]):
-                continue
-            heads.append((id_, head))
-            prompt = found.get(keys.prompt(scope.tenant, id_))
-            if prompt is not None:
-                prompts.append(prompt)
-        prompt_texts = texts.read(self._database, self._table, prompts)
-        conversations = []
-        for id_, head in heads:
-            text = prompt_texts.get(keys.prompt(scope.tenant, id_))
-            if text is not None or _HAS_PROMPT not in head:
-                conversations.append(items.to_conversation(scope.tenant, id_, head, text))
-        return conversations
+            if _is_visible(head, scope):
+                heads[id_] = head
+                setups += filter(None, [found.get(keys.setup(scope.tenant, id_))])
+        bodies = texts.read(self._database, self._table, setups)
+        read = (_conversation(scope.tenant, id_, head, bodies) for id_, head in heads.items())
+        return tuple(filter(None, read))
 
-    def _conversation(
-        self, scope: Scope, id_: ConversationId, found: Iterable[Item]
-    ) -> Conversation:
-        """The one whose head and prompt are among these items."""
-        conversations = self._conversations(scope, [id_], {keys.of(item): item for item in found})
-        if not conversations:
+    def _read(
+        self, scope: Scope, id_: ConversationId, found: Sequence[Item]
+    ) -> tuple[Conversation, tuple[Message, ...]]:
+        """The conversation and the messages that these items are; all their parts in one batch.
+
+        Raises:
+            NotFound: the head isn't among them or not in scope, or the parts are gone.
+        """
+        head = _visible(scope, id_, found)
+        bodies = texts.read(
+            self._database, self._table, (each for each in found if each is not head)
+        )
+        conversation = _conversation(scope.tenant, id_, head, bodies)
+        if conversation is None:
             raise _no_such_conversation()
-        return conversations[0]
+        messages = [item for item in found if keys.sequence(item["sk"]) is not None]
+        return conversation, _messages(id_, messages, bodies)
+
+    def _check_scope(self, scope: Scope, message: MessageId) -> None:
+        """Read the head of a message's conversation.
+
+        What is written to the message after that needs no condition on the head: where the head is
+        marked as deleted meanwhile, the write counts as before that, and goes with the message.
+
+        Raises:
+            NotFound: there is none in scope.
+        """
+        head = self._database.get(self._table, keys.head(scope.tenant, message.conversation))
+        if not _is_visible(head, scope):
+            raise _no_such_message()
 
     def _entry_of(self, scope: Scope, user: str, id_: ConversationId) -> Key:
         head = self._database.get(self._table, keys.head(scope.tenant, id_))
         if head is None or "deleted_at" in head or head["user"] != user:
             raise _no_such_conversation()
         return _entry(items.to_conversation(scope.tenant, id_, head, None))
-
-    def _messages(self, id_: ConversationId, found: Sequence[Item]) -> tuple[Message, ...]:
-        by_key = texts.read(self._database, self._table, found)
-        if len(by_key) < len(found):
-            raise _no_such_conversation()  # parts are removed already, so it is being deleted
-        return tuple(
-            items.to_message(
-                MessageId(id_, keys.sequence(item["sk"]) or 0), item, by_key[keys.of(item)]
-            )
-            for item in found
-        )
 
     def _turn(self, counted: int, tenant: str, user: Message, reply: Message) -> list[Write]:
         """The writes that append a turn behind `counted` messages; the head's comes first."""
@@ -372,7 +499,7 @@ class DynamoConversations:
     ) -> bool:
         text, parts = texts.store(key, reply.text)
         self._database.put_many(table, ((part, {**item, **lifetime}) for part, item in parts))
-        changes, values = assignments({**items.from_message(reply), **text, **lifetime})
+        changes, values = assignments({**items.from_outcome(reply), **text, **lifetime})
         settle = update(
             table,
             key,
@@ -401,6 +528,52 @@ def _entry(conversation: Conversation) -> Key:
     )
 
 
+def _is_visible(head: Item | None, scope: Scope) -> TypeGuard[Item]:
+    """Whether this is the head of a conversation in scope, and not one being deleted."""
+    return head is not None and "deleted_at" not in head and scope.covers(head["user"])
+
+
+def _visible(scope: Scope, id_: ConversationId, found: Iterable[Item]) -> Item:
+    """The conversation's head from among these items.
+
+    Raises:
+        NotFound: it isn't among them, or not in scope.
+    """
+    key = keys.head(scope.tenant, id_)
+    head = next((item for item in found if keys.of(item) == key), None)
+    if not _is_visible(head, scope):
+        raise _no_such_conversation()
+    return head
+
+
+def _conversation(
+    tenant: str, id_: ConversationId, head: Item, bodies: Mapping[Key, str]
+) -> Conversation | None:
+    """The conversation of this head; None where its setup is gone, as it is being deleted."""
+    setup = bodies.get(keys.setup(tenant, id_))
+    if setup is None and _HAS_SETUP in head:
+        return None
+    return items.to_conversation(tenant, id_, head, setup)
+
+
+def _messages(
+    id_: ConversationId, found: Sequence[Item], bodies: Mapping[Key, str]
+) -> tuple[Message, ...]:
+    """The messages of these items.
+
+    Raises:
+        NotFound: the parts of one are gone, as its conversation is being deleted.
+    """
+    if any(keys.of(item) not in bodies for item in found):
+        raise _no_such_conversation()
+    return tuple(
+        items.to_message(
+            MessageId(id_, keys.sequence(item["sk"]) or 0), item, bodies[keys.of(item)]
+        )
+        for item in found
+    )
+
+
 def _are_newest(messages: Sequence[Item], limit: int, count: int) -> bool:
     """Whether these are the newest `limit` of `count` messages, in order."""
     expected = range(max(count - limit, 0) + 1, count + 1)
@@ -413,6 +586,10 @@ def _expiry(since: datetime) -> int:
 
 def _no_such_conversation() -> NotFound:
     return NotFound("No such conversation.")
+
+
+def _no_such_message() -> NotFound:
+    return NotFound("No such message.")
 
 
 def _no_such_completion() -> NotFound:

@@ -12,7 +12,16 @@ from datetime import datetime
 from typing import Any
 
 from parley.adapters.dynamodb.keys import timestamp
-from parley.domain.conversations import Conversation, FinishReason, Message, Role, Status, Usage
+from parley.domain.conversations import (
+    Conversation,
+    FinishReason,
+    Message,
+    Parameters,
+    Rating,
+    Role,
+    Status,
+    Usage,
+)
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.tenants import ApiKey, KeyKind, Limits, ModelRoute, Tenant
 from parley.domain.turns import UsageRecord
@@ -42,22 +51,41 @@ def decode(raw: Mapping[str, Mapping[str, Any]]) -> Item:
 
 
 def from_conversation(conversation: Conversation) -> Item:
-    """A conversation's head, without what its key says and without the system prompt."""
+    """A conversation's head, without what its key says and without what is its setup."""
     return {
         "user": conversation.user,
         "created_at": timestamp(conversation.created_at),
         "updated_at": timestamp(conversation.updated_at),
         "title": conversation.title,
         "model": conversation.model,
-        "metadata": _dump(conversation.metadata) if conversation.metadata else None,
+        "alias": conversation.alias,
         "message_count": conversation.message_count,
     }
 
 
+def setup_of(conversation: Conversation) -> str | None:
+    """What a conversation was begun with and keeps to its end, as JSON text; None if nothing."""
+    setup = {
+        "system_prompt": conversation.system_prompt,
+        "parameters": {
+            name: value
+            for name, value in asdict(conversation.parameters).items()
+            if value not in (None, ())
+        }
+        or None,
+        "metadata": conversation.metadata or None,
+        "inputs": conversation.inputs or None,
+    }
+    given = {name: value for name, value in setup.items() if value is not None}
+    return _dump(given) if given else None
+
+
 def to_conversation(
-    tenant: str, id_: ConversationId, head: Item, system_prompt: str | None
+    tenant: str, id_: ConversationId, head: Item, setup_text: str | None
 ) -> Conversation:
-    """The conversation with this head."""
+    """The conversation with this head and setup."""
+    setup = json.loads(setup_text or "{}")
+    parameters = setup.get("parameters", {})
     return Conversation(
         id=id_,
         tenant=tenant,
@@ -65,19 +93,31 @@ def to_conversation(
         created_at=_moment(head["created_at"]),
         updated_at=_moment(head["updated_at"]),
         title=head.get("title"),
-        system_prompt=system_prompt,
+        system_prompt=setup.get("system_prompt"),
         model=head.get("model"),
-        metadata=json.loads(head.get("metadata", "{}")),
+        parameters=Parameters(**(parameters | {"stop": tuple(parameters.get("stop", ()))})),
+        metadata=setup.get("metadata", {}),
+        inputs=setup.get("inputs", {}),
+        alias=head.get("alias"),
         message_count=head["message_count"],
     )
 
 
 def from_message(message: Message) -> Item:
-    """A message without what its key says and without its text, which `split` turns into items."""
+    """A message without what its key says and without its text: see `texts`."""
     return {
         "role": message.role.value,
-        "status": message.status.value,
         "created_at": timestamp(message.created_at),
+        "product_ids": _dump(message.product_ids) if message.product_ids else None,
+        "rating": message.rating.value if message.rating else None,
+        **from_outcome(message),
+    }
+
+
+def from_outcome(message: Message) -> Item:
+    """What of a message is decided by the end of its turn, without its text."""
+    return {
+        "status": message.status.value,
         "model": message.model,
         "finish_reason": message.finish_reason.value if message.finish_reason else None,
         **_from_usage(message.usage),
@@ -87,7 +127,7 @@ def from_message(message: Message) -> Item:
 
 def to_message(id_: MessageId, item: Item, text: str) -> Message:
     """The message of this item."""
-    reason = item.get("finish_reason")
+    reason, rating = item.get("finish_reason"), item.get("rating")
     return Message(
         id=id_,
         role=Role(item["role"]),
@@ -98,6 +138,8 @@ def to_message(id_: MessageId, item: Item, text: str) -> Message:
         finish_reason=FinishReason(reason) if reason else None,
         usage=_to_usage(item),
         error=item.get("error"),
+        product_ids=tuple(json.loads(item.get("product_ids", "[]"))),
+        rating=Rating(rating) if rating else None,
     )
 
 

@@ -10,7 +10,7 @@ turn needs and nothing else:
     message#0000001     the messages
     message#0000002
     ~head               title, counter and so on: rewritten by every turn, so kept small
-    ~prompt             the system prompt, where there is one
+    ~setup              system prompt, metadata and so on, where there are any: never rewritten
 """
 
 import hashlib
@@ -55,12 +55,12 @@ def head(tenant: str, conversation: ConversationId) -> Key:
     return Key(_conversation(tenant, conversation), "~head")
 
 
-def prompt(tenant: str, conversation: ConversationId) -> Key:
-    """A conversation's system prompt."""
-    return Key(_conversation(tenant, conversation), "~prompt")
+def setup(tenant: str, conversation: ConversationId) -> Key:
+    """What a conversation was begun with: its system prompt and so on."""
+    return Key(_conversation(tenant, conversation), "~setup")
 
 
-def head_and_prompt(tenant: str, conversation: ConversationId) -> Range:
+def head_and_setup(tenant: str, conversation: ConversationId) -> Range:
     """What there is of a conversation but messages."""
     return Range(_conversation(tenant, conversation), "~head", _AFTER_ALL)
 
@@ -76,7 +76,7 @@ def messages(tenant: str, conversation: ConversationId, first: int, last: int) -
 
 
 def messages_and_head(tenant: str, conversation: ConversationId) -> Range:
-    """All messages, then the head, then the prompt; to be read backwards."""
+    """All messages, then the head, then the setup; to be read backwards."""
     return Range(_conversation(tenant, conversation), _message(0), _AFTER_ALL)
 
 
@@ -89,6 +89,16 @@ def sequence(sort_key: str) -> int | None:
     """The sequence number in a message's sort key; None for any other item's."""
     kind, _, number = sort_key.partition("#")
     return int(number) if kind == "message" else None
+
+
+def alias(tenant: str, alias: str) -> Key:
+    """The pointer from another system's id to a conversation."""
+    return Key(f"{_tenant(tenant)}#A#{_name(alias)}", "alias")
+
+
+def seen(tenant: str, user: str) -> Key:
+    """The note that a user was seen."""
+    return Key(_user(tenant, user), "seen")
 
 
 def listed(tenant: str, user: str, created_at: datetime, conversation: ConversationId) -> Key:
