@@ -1,6 +1,7 @@
 """Which dialect a path belongs to."""
 
 import re
+from itertools import takewhile
 
 from parley.dialects import Dialect
 from parley.dialects.openai import OPENAI
@@ -19,9 +20,20 @@ _PATHS = [
 def find(path: str) -> tuple[Dialect, str | None]:
     """The dialect that answers on a path and the methods it has there.
 
-    An unknown path has no methods, and is refused in OpenAI's words, which most clients read.
+    An unknown path has no methods, and is refused in the words of the dialect whose paths begin as
+    it does; OpenAI's, which most clients read, where none does or several do.
     """
     for pattern, dialect, methods in _PATHS:
         if pattern.fullmatch(path):
             return dialect, methods
-    return OPENAI, None
+    return max(DIALECTS, key=lambda dialect: _in_common(dialect, path)), None
+
+
+def _in_common(dialect: Dialect, path: str) -> int:
+    """How many leading segments the path shares with one of the dialect's."""
+
+    def shared(route: str) -> int:
+        pairs = zip(path.split("/"), route.split("/"), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    return max(map(shared, dialect.routes))
