@@ -7,10 +7,9 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
-from email.message import Message
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -77,11 +76,11 @@ def figures(requirement: Requirement) -> Figures:
 
 def licence(installed: Distribution) -> str:
     """The licence as the package's metadata name it, in SPDX's words where it uses them."""
-    metadata = cast("Message", installed.metadata)  # which it is, and typed more narrowly
-    named: str = metadata["License-Expression"] or metadata["License"] or ""
+    metadata = installed.metadata.json
+    named = str(metadata.get("license_expression") or metadata.get("license") or "")
     if named and "\n" not in named:
         return named
-    classifiers = metadata.get_all("Classifier") or []
+    classifiers = installed.metadata.get_all("Classifier") or []
     words = [each.rpartition(" :: ")[2] for each in classifiers if each.startswith("License ::")]
     return ", ".join(words) or "not stated"
 
