@@ -96,6 +96,7 @@ def invoke_recorded(
 
 def test_a_function_may_do_what_it_does_and_nothing_else(
     services: bootstrap.Services,
+    loop: asyncio.AbstractEventLoop,
     invoke_recorded: tuple[Callable[..., Any], Mapping[str, set[Right]]],
 ) -> None:
     invoke, asked = invoke_recorded
@@ -107,7 +108,7 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
         updated_at=NOW,
         system_prompt="p" * LONG,
     )
-    asyncio.run(services.store.create(chat))
+    loop.run_until_complete(services.store.create(chat))
     services.models.backend("scripted").context_window = 10 * LONG
     script = f'script:[{{"text": "{"r" * LONG}"}}]'  # a long message that makes a long reply
     invoke("openai/list_models")
@@ -118,7 +119,14 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
     invoke("sessions/get_chat")
     invoke("sessions/send_message", content=script)
     invoke("sessions/get_history")
+    invoke("tenant/create_chat")
+    invoke("tenant/list_user_chats")
+    invoke("tenant/get_chat")
+    invoke("tenant/list_messages")
     invoke("sessions/delete_chat")
+    loop.run_until_complete(services.store.create(chat))
+    loop.run_until_complete(services.store.append_turn(chat, text=script, model="any", at=NOW))
+    invoke("tenant/delete_chat")
     invoke("fallback/refuse_method")
 
     shared, own = declared()
