@@ -15,7 +15,7 @@ from parley.adapters.aws import CONFIG
 from parley.adapters.dynamodb.client import PATIENCE_SECONDS, Database, Tables
 from parley.adapters.dynamodb.conversations import DynamoConversations
 from parley.domain.conversations import Message, Role, Status
-from parley.domain.errors import Conflict, ParleyError, StoreUnavailable
+from parley.domain.errors import Conflict, NotFound, ParleyError, StoreUnavailable
 from tests.support.clock import ManualClock
 from tests.support.stores import Stores, completion_id, finished
 
@@ -217,6 +217,30 @@ async def test_a_read_that_saw_half_a_turn_is_made_again(
         head, newest = await stores.conversations.get_with_newest(stores.scope, conversation.id, 4)
     assert len(reads) == 2
     assert (head.message_count, len(newest)) == (4, 4)
+
+
+async def test_a_read_that_meets_a_deletion_finds_nothing_rather_than_less(
+    stores: Stores, hook: Hook
+) -> None:
+    conversation = await stores.begin(system_prompt="Be brief.")
+    await stores.take_turn(conversation, "x" * 400_000)
+    conversation = await stores.conversations.get(stores.scope, conversation.id)
+
+    def without_prompt(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["Items"] = [item for item in parsed["Items"] if item["sk"]["S"] != "~prompt"]
+
+    def without_a_part(parsed: dict[str, Any], **_: Any) -> None:
+        for parts in parsed["Responses"].values():
+            parts.pop()
+
+    for event, handler in [("Query", without_prompt), ("BatchGetItem", without_a_part)]:
+        with (
+            hook(f"after-call.dynamodb.{event}", handler),
+            pytest.raises(NotFound, match=r"^No such conversation\.$"),
+        ):
+            await stores.conversations.get_with_newest(stores.scope, conversation.id, 9)
+    with hook("after-call.dynamodb.BatchGetItem", without_a_part), pytest.raises(NotFound):
+        await stores.conversations.messages(conversation, first=1, last=2)
 
 
 # Lost answers ------------------------------------------------------------------------------------
