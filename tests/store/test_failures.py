@@ -226,14 +226,14 @@ async def test_a_read_that_meets_a_deletion_finds_nothing_rather_than_less(
     await stores.take_turn(conversation, "x" * 400_000)
     conversation = await stores.conversations.get(stores.scope, conversation.id)
 
-    def without_prompt(parsed: dict[str, Any], **_: Any) -> None:
-        parsed["Items"] = [item for item in parsed["Items"] if item["sk"]["S"] != "~prompt"]
+    def without_setup(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["Items"] = [item for item in parsed["Items"] if item["sk"]["S"] != "~setup"]
 
     def without_a_part(parsed: dict[str, Any], **_: Any) -> None:
         for parts in parsed["Responses"].values():
             parts.pop()
 
-    for event, handler in [("Query", without_prompt), ("BatchGetItem", without_a_part)]:
+    for event, handler in [("Query", without_setup), ("BatchGetItem", without_a_part)]:
         with (
             hook(f"after-call.dynamodb.{event}", handler),
             pytest.raises(NotFound, match=r"^No such conversation\.$"),
