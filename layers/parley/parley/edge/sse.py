@@ -20,22 +20,31 @@ STREAMED: dict[str, Any] = {
 """What a route that can stream says of its 200 in the OpenAPI document."""
 
 
-def event_stream(events: AsyncGenerator[bytes, None]) -> StreamingResponse:
-    """Send events as they come and keep the connection alive while there are none."""
+def event_stream(
+    events: AsyncGenerator[bytes, None], keep_alive: bytes = KEEP_ALIVE
+) -> StreamingResponse:
+    """Send events as they come and keep the connection alive while there are none.
+
+    Args:
+        keep_alive: what to send in the meantime; a dialect's clients may expect something of their
+            own.
+    """
     return StreamingResponse(
-        _kept_alive(events),
+        _kept_alive(events, keep_alive),
         media_type="text/event-stream",
         headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
     )
 
 
-async def _kept_alive(events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+async def _kept_alive(
+    events: AsyncGenerator[bytes, None], keep_alive: bytes
+) -> AsyncGenerator[bytes, None]:
     async with aclosing(events):
         while True:
             waiting = asyncio.ensure_future(anext(events))
             try:
                 while not (await asyncio.wait({waiting}, timeout=KEEP_ALIVE_SECONDS))[0]:
-                    yield KEEP_ALIVE
+                    yield keep_alive
                 yield waiting.result()
             except StopAsyncIteration:
                 return

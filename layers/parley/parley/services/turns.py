@@ -228,6 +228,32 @@ class Turns:
             self._stored(caller, head, reply, dialect=dialect, choice=choice, request=request)
         )
 
+    def check(
+        self,
+        caller: Caller,
+        *,
+        text: str,
+        system_prompt: str | None = None,
+        model: str | None = None,
+        parameters: Parameters = UNDECIDED,
+    ) -> None:
+        """Refuse a message that couldn't begin a conversation of this kind, before there is one.
+
+        Raises:
+            ModelNotFound: the tenant has no such model.
+            MessageTooLong, ContextTooLong: the message can't be stored or shown to the model.
+        """
+        _check_size(text)
+        choice = self._choose(caller, model or caller.tenant.default_model)
+        window = choice.back_end.context_window
+        build_prompt(
+            system_prompt=system_prompt,
+            history=(),
+            text=text,
+            budget=budget(window, parameters.max_tokens),
+            window=window,
+        )
+
     async def accept(
         self, caller: Caller, conversation: ConversationId, *, text: str
     ) -> tuple[Message, Message]:
