@@ -7,7 +7,7 @@ from typing import TypeVar
 import anyio
 import pytest
 
-from parley.domain.conversations import Conversation, Message, Role, Status
+from parley.domain.conversations import Conversation, Message, Rating, Role, Status
 from parley.domain.errors import Conflict, NotFound
 from tests.support.stores import Stores, completion_id, finished
 
@@ -134,6 +134,59 @@ def test_one_of_many_gets_an_id(threadsafe_stores: Stores) -> None:
     assert sorted(created) == [False] * 7 + [True]
     head, _ = read(stores, wanted)
     assert head.user == f"user-{created.index(True)}"
+
+
+def test_one_of_many_gets_an_alias(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+
+    async def create(caller: int) -> bool:
+        try:
+            await stores.begin(alias="foreign", user=f"user-{caller}")
+        except Conflict:
+            return False
+        return True
+
+    assert sorted(at_once(8, create)) == [False] * 7 + [True]
+
+
+def test_a_user_is_new_to_one_of_many(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+
+    async def see(_: int) -> bool:
+        return await stores.conversations.see_user(stores.tenant, "alice")
+
+    assert sorted(at_once(16, see)) == [False] * 15 + [True]
+
+
+def test_nothing_that_happens_to_a_reply_at_once_is_lost(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+    conversation = begin(stores)
+
+    async def append() -> Message:
+        _, pending = await stores.append(conversation, product_ids=(3, 1))
+        return pending
+
+    for _ in range(5):
+        pending = anyio.run(append)
+
+        async def change(caller: int, pending: Message = pending) -> None:
+            match caller:
+                case 0:
+                    assert await stores.settle(finished(pending, "Hi!"))
+                case 1:
+                    await stores.conversations.rate(stores.scope, pending.id, Rating.LIKE)
+                case 2:
+                    await stores.conversations.request_stop(stores.scope, pending.id)
+                case 3:
+                    await stores.conversations.rename(stores.scope, conversation.id, "T")
+                case 4:
+                    await stores.append(conversation)
+
+        at_once(5, change)
+        head, messages = read(stores, conversation)
+        expected = finished(pending, "Hi!", product_ids=(3, 1), rating=Rating.LIKE)
+        assert messages[pending.id.sequence - 1] == expected
+        assert (head.title, head.message_count) == ("T", pending.id.sequence + 2)
 
 
 def test_turns_during_deletion_are_refused_or_deleted(threadsafe_stores: Stores) -> None:

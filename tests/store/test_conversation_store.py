@@ -1,13 +1,24 @@
 """What a `ConversationStore` promises of conversations."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from parley.domain.conversations import Conversation, Page, Scope
+from parley.domain.conversations import Conversation, Page, Parameters, Scope
 from parley.domain.errors import Conflict, NotFound
 from parley.domain.ids import NEVER_ISSUED, ConversationId
 from tests.support.stores import Stores
 
 pytestmark = pytest.mark.anyio
+
+JSON_OBJECTS = [
+    pytest.param({"b": 1, "a": [None, True, {"c": {"d": []}}], "": ""}, id="nested"),
+    pytest.param({"third": 1 / 3, "tiny": 5e-324, "large": 2**70, "whole": 1.0}, id="numbers"),
+    pytest.param({"ስም": 'ሰላም "\\" 🍲\n\x00\u2028'}, id="characters"),
+    pytest.param({str(number): "x" * 50 for number in range(270)}, id="16 KB"),
+    pytest.param({"text": "ሰ🍲" * 150_000}, id="1 MB"),
+]
 
 
 async def test_a_conversation_is_read_as_it_was_created(stores: Stores) -> None:
@@ -15,7 +26,10 @@ async def test_a_conversation_is_read_as_it_was_created(stores: Stores) -> None:
         title="Ein Gespräch",
         system_prompt="Be brief. በአማርኛ መልስ። 🙂",
         model="wesen-chat-v1",
+        parameters=Parameters(temperature=0.5, top_p=1, max_tokens=9, seed=0, stop=("a", "ለ\n")),
         metadata={"plan": "free", "seats": 3, "ratio": 0.5, "tags": ["a", None, {"b": True}]},
+        inputs={"name": "Abebe", "age": 41},
+        alias="6a8c0a9e-0f3b-4d49-8f55-2b1b5f2d8f10",
     )
     assert await stores.conversations.get(stores.scope, conversation.id) == conversation
 
@@ -24,7 +38,38 @@ async def test_what_is_left_out_is_read_as_left_out(stores: Stores) -> None:
     conversation = await stores.begin()
     read = await stores.conversations.get(stores.scope, conversation.id)
     assert read == conversation
-    assert (read.title, read.system_prompt, read.model) == (None, None, None)
+    assert (read.title, read.system_prompt, read.model, read.alias) == (None, None, None, None)
+    assert read.parameters == Parameters()
+    assert read.metadata == read.inputs == {}
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [Parameters(temperature=0.0), Parameters(seed=0, max_tokens=1), Parameters(stop=("",))],
+)
+async def test_what_parameters_leave_open_stays_open(
+    stores: Stores, parameters: Parameters
+) -> None:
+    conversation = await stores.begin(parameters=parameters)
+    read = await stores.conversations.get(stores.scope, conversation.id)
+    assert read.parameters == parameters
+
+
+@pytest.mark.parametrize("given", JSON_OBJECTS)
+async def test_metadata_and_inputs_are_any_json_objects(
+    stores: Stores, given: dict[str, Any]
+) -> None:
+    store = stores.conversations
+    for fields in ({"metadata": given}, {"inputs": given}):
+        conversation = await stores.begin(user=str(fields.keys()), **fields)
+        _, reply = await stores.take_turn(conversation)
+        read, _ = await store.get_with_newest(stores.scope, conversation.id, 5)
+        assert {name: getattr(read, name) for name in fields} == fields
+        assert list(read.metadata) == list(fields.get("metadata", {}))
+        assert await store.get(stores.scope, conversation.id) == read
+        assert (await store.get_message(stores.scope, reply.id))[0] == read
+        page = await store.list_conversations(stores.scope, conversation.user, limit=1)
+        assert page.items == (read,)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +101,77 @@ async def test_tenants_may_have_the_same_conversation_id(stores: Stores) -> None
     assert await stores.conversations.get(Scope(other), mine.id) == theirs
 
 
+# Titles, aliases and users -----------------------------------------------------------------------
+
+
+async def test_a_conversation_gets_another_title_and_stays_as_it_is(stores: Stores) -> None:
+    conversation = await stores.begin(title="old", system_prompt="Be brief.", alias="foreign")
+    await stores.take_turn(conversation)
+    before = await stores.conversations.get(stores.scope, conversation.id)
+    for title in ("Ein Gespräch", ""):
+        await stores.conversations.rename(stores.scope, conversation.id, title)
+        read = await stores.conversations.get(stores.scope, conversation.id)
+        assert read == replace(before, title=title)
+
+
+async def test_a_conversation_is_found_by_its_alias(stores: Stores) -> None:
+    await stores.begin()
+    first = await stores.begin(alias="a#1", user="alice")
+    second = await stores.begin(alias="a%231", user="alice")
+    long = await stores.begin(alias="x" * 2_000)
+    for scope in (stores.scope, Scope(stores.tenant, "alice")):
+        assert await stores.conversations.find_alias(scope, "a#1") == first.id
+        assert await stores.conversations.find_alias(scope, "a%231") == second.id
+    assert await stores.conversations.find_alias(stores.scope, "x" * 2_000) == long.id
+
+
+async def test_an_alias_out_of_scope_leads_nowhere(stores: Stores) -> None:
+    await stores.begin(alias="foreign", user="alice")
+    for scope, alias in [
+        (Scope(stores.tenant, "mallory"), "foreign"),
+        (Scope(stores.tenant + "-other"), "foreign"),
+        (stores.scope, "unknown"),
+        (stores.scope, ""),
+    ]:
+        assert await stores.conversations.find_alias(scope, alias) is None
+
+
+async def test_a_taken_alias_is_refused_and_nothing_is_kept(stores: Stores) -> None:
+    first = await stores.begin(alias="foreign", user="alice")
+    refused = stores.new(alias="foreign", user="bob", system_prompt="Be brief.")
+    with pytest.raises(Conflict, match=r"^This alias is taken\.$"):
+        await stores.conversations.create(refused)
+    with pytest.raises(NotFound):
+        await stores.conversations.get(stores.scope, refused.id)
+    assert await stores.conversations.count_conversations(stores.scope, "bob") == 0
+    assert await stores.conversations.find_alias(stores.scope, "foreign") == first.id
+    with pytest.raises(Conflict, match=r"^This conversation id is taken\.$"):
+        await stores.begin(id=first.id, alias="another")
+    assert await stores.conversations.find_alias(stores.scope, "another") is None
+
+
+async def test_tenants_may_have_the_same_alias(stores: Stores) -> None:
+    mine = await stores.begin(alias="foreign")
+    other = stores.tenant + "-other"
+    theirs = await stores.begin(tenant=other, alias="foreign")
+    assert await stores.conversations.find_alias(stores.scope, "foreign") == mine.id
+    assert await stores.conversations.find_alias(Scope(other), "foreign") == theirs.id
+
+
+async def test_a_user_is_new_once(stores: Stores) -> None:
+    for tenant, user in [
+        (stores.tenant, "alice"),
+        (stores.tenant, "alice#"),
+        (stores.tenant, ""),
+        (stores.tenant + "-other", "alice"),
+    ]:
+        assert await stores.conversations.see_user(tenant, user)
+        assert not await stores.conversations.see_user(tenant, user)
+        page = await stores.conversations.list_conversations(Scope(tenant), user, limit=5)
+        assert page == Page((), has_more=False)
+        assert await stores.conversations.count_conversations(Scope(tenant), user) == 0
+
+
 # Scope -------------------------------------------------------------------------------------------
 
 
@@ -79,6 +195,7 @@ async def test_what_is_out_of_scope_reads_exactly_like_what_does_not_exist(
             store.get(scope, conversation),
             store.get_with_newest(scope, conversation, 10),
             store.delete(scope, conversation),
+            store.rename(scope, conversation, "stolen"),
             store.list_conversations(scope, "mallory", limit=1, after=conversation),
         ):
             with pytest.raises(NotFound) as refused:
@@ -88,6 +205,7 @@ async def test_what_is_out_of_scope_reads_exactly_like_what_does_not_exist(
             assert refused.value.param is None
     head, messages = await store.get_with_newest(Scope(stores.tenant, "alice"), mine.id, 10)
     assert len(messages) == head.message_count == 2
+    assert head.title is None
 
 
 async def test_a_user_scope_sees_no_other_users_list(stores: Stores) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from moto import mock_aws
 
-from parley.domain.conversations import Conversation, Message, Scope
+from parley.domain.conversations import Conversation, Message, Rating, Scope
 from parley.domain.errors import ParleyError
 from parley.domain.ids import ConversationId, MessageId
 from parley.ports import ConversationStore
@@ -27,6 +27,9 @@ USERS = st.sampled_from(["alice", "bob"])
 IDS = st.builds(ConversationId, st.integers(0, 4))
 SCOPES = st.builds(Scope, st.sampled_from(["t", "t", "other"]), st.none() | USERS)
 SMALL = st.integers(0, 9)
+ALIASES = st.none() | st.sampled_from(["x", "y"])
+PRODUCTS = st.tuples() | st.tuples(SMALL, SMALL)
+RATINGS = st.none() | st.sampled_from(Rating)
 
 Call = Callable[[ConversationStore], Awaitable[Any]]
 
@@ -60,21 +63,33 @@ class BothStores(RuleBasedStateMachine):
         assert fake == real
         return fake
 
-    @rule(id_=IDS, user=USERS, prompt=st.none() | st.text(max_size=3), seconds=st.integers(0, 1))
-    def create(self, id_: ConversationId, user: str, prompt: str | None, seconds: int) -> None:
+    @rule(
+        id_=IDS,
+        user=USERS,
+        prompt=st.none() | st.text(max_size=3),
+        alias=ALIASES,
+        seconds=st.integers(0, 1),
+    )
+    def create(
+        self, id_: ConversationId, user: str, prompt: str | None, alias: str | None, seconds: int
+    ) -> None:
         self._clock.advance(seconds)
-        conversation = self._fake.new(id=id_, tenant="t", user=user, system_prompt=prompt)
+        conversation = self._fake.new(
+            id=id_, tenant="t", user=user, system_prompt=prompt, alias=alias
+        )
         self._known.append(conversation)
         self._both(lambda store: store.create(conversation))
 
-    @rule(which=SMALL)
-    def append_turn(self, which: int) -> None:
+    @rule(which=SMALL, products=PRODUCTS)
+    def append_turn(self, which: int, products: tuple[int, ...]) -> None:
         if self._known:
             conversation = self._known[which % len(self._known)]
             self._clock.advance(0.5)
             at = self._clock.now()
             answer = self._both(
-                lambda store: store.append_turn(conversation, text="Hello?", model="m", at=at)
+                lambda store: store.append_turn(
+                    conversation, text="Hello?", model="m", at=at, product_ids=products
+                )
             )
             if isinstance(answer[0], Message):
                 self._replies.append(answer[1])
@@ -93,6 +108,30 @@ class BothStores(RuleBasedStateMachine):
         answer = self._both(lambda store: store.get_with_newest(scope, id_, limit))
         if isinstance(answer[0], Conversation):
             self._known.append(answer[0])
+
+    @rule(scope=SCOPES, id_=IDS, sequence=SMALL, rating=RATINGS)
+    def message(
+        self, scope: Scope, id_: ConversationId, sequence: int, rating: Rating | None
+    ) -> None:
+        message = MessageId(id_, sequence)
+        self._both(lambda store: store.rate(scope, message, rating))
+        self._both(lambda store: store.get_message(scope, message))
+
+    @rule(scope=SCOPES, id_=IDS, sequence=SMALL)
+    def stop(self, scope: Scope, id_: ConversationId, sequence: int) -> None:
+        message = MessageId(id_, sequence)
+        self._both(lambda store: store.stop_requested("t", message))
+        self._both(lambda store: store.request_stop(scope, message))
+        self._both(lambda store: store.stop_requested("t", message))
+
+    @rule(scope=SCOPES, id_=IDS, alias=st.sampled_from(["x", "y"]), title=st.text(max_size=3))
+    def rename(self, scope: Scope, id_: ConversationId, alias: str, title: str) -> None:
+        self._both(lambda store: store.rename(scope, id_, title))
+        self._both(lambda store: store.find_alias(scope, alias))
+
+    @rule(tenant=st.sampled_from(["t", "other"]), user=USERS)
+    def see_user(self, tenant: str, user: str) -> None:
+        self._both(lambda store: store.see_user(tenant, user))
 
     @rule(which=SMALL, first=SMALL, last=SMALL)
     def messages(self, which: int, first: int, last: int) -> None:
@@ -145,7 +184,7 @@ def test_the_fake_answers_as_dynamodb_does() -> None:
         BothStores,
         settings=settings(
             max_examples=12,
-            stateful_step_count=30,
+            stateful_step_count=40,
             deadline=None,
             phases=[Phase.reuse, Phase.generate, Phase.shrink],
             suppress_health_check=[HealthCheck.too_slow],

@@ -66,10 +66,14 @@ class Stores:
         return conversation
 
     async def append(
-        self, conversation: Conversation, text: str = "Hello?"
+        self, conversation: Conversation, text: str = "Hello?", product_ids: tuple[int, ...] = ()
     ) -> tuple[Message, Message]:
         return await self.conversations.append_turn(
-            conversation, text=text, model="a-model", at=self.clock.now()
+            conversation,
+            text=text,
+            model="a-model",
+            at=self.clock.now(),
+            product_ids=product_ids,
         )
 
     async def settle(self, reply: Message) -> bool:
