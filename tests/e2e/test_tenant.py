@@ -176,7 +176,7 @@ def test_the_limit_is_exact_under_64_threads(tmp_path: Path) -> None:
         url = f"{stack.url}/api/v1/chats/user/user123"
 
         def ask_until_refused(_: int) -> list[httpx.Response]:
-            replies = []
+            replies: list[httpx.Response] = []
             with httpx.Client(headers={"X-API-Key": "sk_test_limited"}, timeout=60) as client:
                 while not replies or replies[-1].status_code != 429:
                     replies.append(client.get(url))

@@ -47,7 +47,7 @@ def test_create_chat_names_a_wrong_parameter(invoke: Invoke) -> None:
 
 
 def test_create_chat_keeps_any_json_object_as_metadata(invoke: Invoke) -> None:
-    metadata = {
+    metadata: dict[str, Any] = {
         "": None,
         "ቋንቋ": ["አማርኛ", {"level": 2.5, "fluent": True}],
         "control\u0001": "\u0000\u001b",
