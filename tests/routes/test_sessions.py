@@ -31,6 +31,13 @@ def test_get_chat_describes_it(invoke: Invoke, stored_chat: str) -> None:
     assert reply.json["id"] == stored_chat == CHAT
 
 
+def test_get_chat_shows_metadata_that_another_dialect_nested(invoke: Invoke) -> None:
+    created = invoke("tenant/create_chat").json["id"]
+    [listed] = invoke("sessions/list_chats").json["data"]
+    assert listed["id"] == created
+    assert listed["metadata"] == {"source": "website", "tags": '["billing", "urgent"]'}
+
+
 def test_delete_chat_leaves_nothing_of_it(invoke: Invoke, stored_chat: str) -> None:
     invoke("sessions/send_message")
     reply = invoke("sessions/delete_chat")

@@ -1,6 +1,8 @@
 """Conversations and messages as the sessions API shows them."""
 
+import json
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from parley.dialects.openai import codec as openai
 from parley.dialects.sessions.schema import ChatList, ChatOut, HistoryOut, MessageOut, UsageOut
@@ -16,7 +18,7 @@ def chat(conversation: Conversation) -> ChatOut:
         system_prompt=conversation.system_prompt,
         model=conversation.model,
         user=conversation.user,
-        metadata={name: str(value) for name, value in conversation.metadata.items()},
+        metadata={name: _as_text(value) for name, value in conversation.metadata.items()},
         message_count=conversation.message_count,
         created_at=conversation.created_at,
         updated_at=conversation.updated_at,
@@ -71,3 +73,8 @@ def chunks(turn: Turn, *, include_usage: bool) -> AsyncGenerator[bytes, None]:
         stream_id=str(turn.reply.id),
         extra={"chatId": str(turn.reply.id.conversation)},
     )
+
+
+def _as_text(value: Any) -> str:
+    """A value of a chat's metadata; another dialect may have kept more than text there."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
