@@ -15,6 +15,7 @@ DIALECTS: Mapping[str, str] = {
     "OpenAI": "/v1",
     "Sessions": "/v1",
     "Tenant": "/api/v1",
+    "Apps": "/ai/v1",
 }
 """Path of each dialect's base URL."""
 

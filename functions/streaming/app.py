@@ -7,10 +7,16 @@ can stream, `handler` answers with the same bytes all at once.
 from parley.edge.application import application
 from parley.edge.handler import lambda_handler
 
+from .apps import create_message, suggest_questions
 from .openai import create_completion
 from .sessions import send_message
 
-ROUTERS = (create_completion.router, send_message.router)
+ROUTERS = (
+    create_completion.router,
+    send_message.router,
+    create_message.router,
+    suggest_questions.router,
+)
 
 app = application(*ROUTERS)
 handler = lambda_handler(*ROUTERS)

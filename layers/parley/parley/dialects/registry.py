@@ -4,11 +4,12 @@ import re
 from itertools import takewhile
 
 from parley.dialects import Dialect
+from parley.dialects.apps import APPS
 from parley.dialects.openai import OPENAI
 from parley.dialects.sessions import SESSIONS
 from parley.dialects.tenant import TENANT
 
-DIALECTS = (OPENAI, SESSIONS, TENANT)
+DIALECTS = (OPENAI, SESSIONS, TENANT, APPS)
 
 _PATHS = [
     (re.compile(re.sub(r"\{\w+\}", "[^/]+", template)), dialect, methods)
