@@ -9,7 +9,7 @@ import pytest
 from parley.adapters.dynamodb import items, keys
 from parley.adapters.dynamodb.client import Database, Tables, put
 from parley.adapters.dynamodb.items import encode
-from parley.domain.conversations import Conversation, Message, Role, Status
+from parley.domain.conversations import Conversation, Message, Rating, Role, Status
 from parley.domain.ids import MessageId
 from parley.domain.tenants import ApiKey, KeyKind, ModelRoute, Tenant
 from tests.support.capacity import Cost, item_size, metered, write_units
@@ -20,18 +20,23 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+Measure = Callable[[str, Awaitable[object]], Awaitable[None]]
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "table.md"
 
 PROMPT = "p" * 200
 TEXT = "t" * 500
 LONG_TEXT = "l" * 1_000_000
+METADATA = {"notes": "m" * 16_000}
 
 
 async def stored_conversation(
-    stores: Stores, client: "DynamoDBClient", tables: Tables, messages: int
+    stores: Stores, client: "DynamoDBClient", tables: Tables, messages: int, **fields: Any
 ) -> Conversation:
     """A conversation with so many messages, written past the store."""
-    conversation = await stores.begin(system_prompt=PROMPT, title="T", message_count=messages)
+    conversation = await stores.begin(
+        system_prompt=PROMPT, title="T", message_count=messages, **fields
+    )
     rows = [
         Message(
             id=MessageId(conversation.id, sequence),
@@ -87,23 +92,29 @@ async def test_ministack_charges_writes_by_the_rules(
 # The document ------------------------------------------------------------------------------------
 
 
-async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> dict[str, Cost]:
-    """The cost of every access pattern, by the name it has in the document."""
-    costs: dict[str, Cost] = {}
-
-    async def measure(name: str, operation: Awaitable[object]) -> None:
-        costs[name] = await cost_of(client, operation)
-
+async def measure_conversations(
+    measure: Measure, stores: Stores, client: "DynamoDBClient", tables: Tables
+) -> None:
     scope, store, clock = stores.scope, stores.conversations, stores.clock
     talk = await stored_conversation(stores, client, tables, 100)
 
     await measure("create", store.create(stores.new(system_prompt=PROMPT, user="new")))
+    with_alias = stores.new(system_prompt=PROMPT, alias="6a8c0a9e-0f3b-4d49-8f55-2b1b5f2d8f10")
+    await measure("create, with an alias", store.create(with_alias))
+    with_metadata = stores.new(system_prompt=PROMPT, user="new", metadata=METADATA)
+    await measure("create, with 16 KB of metadata", store.create(with_metadata))
+    await measure("find_alias", store.find_alias(scope, with_alias.alias or ""))
     await measure("get", store.get(scope, talk.id))
     await measure("get_with_newest, 20", store.get_with_newest(scope, talk.id, 20))
     await measure("messages, 50", store.messages(talk, first=1, last=50))
     await measure(
         "append_turn", store.append_turn(talk, text=TEXT, model="a-model", at=clock.now())
     )
+    heavy = await stored_conversation(stores, client, tables, 100, metadata=METADATA)
+    await measure(
+        "get_with_newest, 20, with 16 KB of metadata", store.get_with_newest(scope, heavy.id, 20)
+    )
+    await measure("append_turn, with 16 KB of metadata", stores.append(heavy, TEXT))
     pending = Message(
         id=MessageId(talk.id, 102),
         role=Role.ASSISTANT,
@@ -112,12 +123,20 @@ async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> 
         created_at=clock.now(),
         model="a-model",
     )
+    await measure("stop_requested", store.stop_requested(stores.tenant, pending.id))
+    await measure("request_stop", store.request_stop(scope, pending.id))
     await measure("settle_turn", stores.settle(finished(pending, TEXT)))
+    await measure("get_message", store.get_message(scope, pending.id))
+    await measure("rate", store.rate(scope, pending.id, Rating.LIKE))
+    await measure("rename", store.rename(scope, talk.id, "Another title"))
+    await measure("see_user", store.see_user(stores.tenant, "alice"))
+    await measure("see_user, again", store.see_user(stores.tenant, "alice"))
 
     long_talk = await stores.begin(user="long")
     _, long_reply = await stores.append(long_talk)
     await measure("settle_turn, 1 MB", stores.settle(finished(long_reply, LONG_TEXT)))
     await measure("messages, 1 of 1 MB", store.messages(long_talk, first=2, last=2))
+    await measure("get_message, 1 MB", store.get_message(scope, long_reply.id))
     long_talk = await store.get(scope, long_talk.id)
     await measure("append_turn, 1 MB", stores.append(long_talk, LONG_TEXT))
 
@@ -135,6 +154,17 @@ async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> 
     await measure("count_conversations, 30", store.count_conversations(scope, "alice"))
     await measure("delete, 102 messages", store.delete(scope, talk.id))
 
+
+async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> dict[str, Cost]:
+    """The cost of every access pattern, by the name it has in the document."""
+    costs: dict[str, Cost] = {}
+
+    async def measure(name: str, operation: Awaitable[object]) -> None:
+        costs[name] = await cost_of(client, operation)
+
+    await measure_conversations(measure, stores, client, tables)
+
+    store, clock = stores.conversations, stores.clock
     completion = Message(
         id=completion_id(),
         role=Role.ASSISTANT,
@@ -144,9 +174,9 @@ async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> 
         model="a-model",
     )
     reply = finished(completion, TEXT)
-    await measure("begin_completion", store.begin_completion(scope, completion))
+    await measure("begin_completion", store.begin_completion(stores.scope, completion))
     await measure("settle_completion", store.settle_completion(reply, stores.record(reply)))
-    await measure("get_completion", store.get_completion(scope, completion.id))
+    await measure("get_completion", store.get_completion(stores.scope, completion.id))
 
     tenant = Tenant(
         id=stores.tenant,

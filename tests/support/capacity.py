@@ -56,6 +56,8 @@ def metered(client: "DynamoDBClient") -> Iterator[Cost]:
         if model.name == "Query" and params.get("Select") == "COUNT":
             del params["Select"]
         params.pop("ProjectionExpression", None)
+        if model.name == "BatchGetItem":  # the least that each key costs, found or not
+            cost.reads += sum(len(read["Keys"]) for read in params["RequestItems"].values())
 
     def charge(parsed: dict[str, Any], model: Any, **_: Any) -> None:
         cost.calls += 1
@@ -64,9 +66,12 @@ def metered(client: "DynamoDBClient") -> Iterator[Cost]:
                 cost.reads += read_units([parsed.get("Item", {})])
             case "BatchGetItem":
                 tables = parsed["Responses"].values()
-                cost.reads += sum(read_units([item]) for items in tables for item in items)
+                cost.reads += sum(read_units([item]) - 1 for items in tables for item in items)
             case "Query":
                 cost.reads += read_units(parsed["Items"])
+            case "TransactWriteItems" if "Error" in parsed:
+                found = (reason.get("Item", {}) for reason in parsed["CancellationReasons"])
+                cost.writes += sum(2 * write_units(item) for item in found)
             case _ if "Error" in parsed:
                 cost.writes += write_units(parsed.get("Item", {}))
             case _:
