@@ -1,6 +1,5 @@
 """The demo tenants and their keys; only the local stack ever makes them."""
 
-import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -33,21 +32,15 @@ DEMO_KEYS: Mapping[str, tuple[str, KeyKind]] = {
 async def seed(directory: Directory, pepper: str) -> None:
     """Put the demo tenants and keys into the directory, in place of any that are there."""
     now = datetime.now(UTC)
-    await asyncio.gather(
-        *(
-            directory.put_tenant(Tenant(id=name, created_at=now, models=models, limits=limits))
-            for name, (models, limits) in _TENANTS.items()
-        ),
-        *(
-            directory.put_key(
-                ApiKey(
-                    id=f"key_{text.removeprefix('sk_')}",
-                    tenant=tenant,
-                    kind=kind,
-                    digest=digest(pepper, text),
-                    created_at=now,
-                )
+    for name, (models, limits) in _TENANTS.items():
+        await directory.put_tenant(Tenant(id=name, created_at=now, models=models, limits=limits))
+    for text, (tenant, kind) in DEMO_KEYS.items():
+        await directory.put_key(
+            ApiKey(
+                id=f"key_{text.removeprefix('sk_')}",
+                tenant=tenant,
+                kind=kind,
+                digest=digest(pepper, text),
+                created_at=now,
             )
-            for text, (tenant, kind) in DEMO_KEYS.items()
-        ),
-    )
+        )
