@@ -1,11 +1,15 @@
-"""The demo tenants and their keys; only the local stack ever makes them."""
+"""The demo tenants, their keys, apps and personas; only the local stack ever makes them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from parley.domain.apps import App
+from parley.domain.conversations import Parameters
+from parley.domain.personas import PersonaContent, PersonaNotFound
 from parley.domain.tenants import CATCH_ALL, ApiKey, KeyKind, Limits, ModelRoute, Tenant
 from parley.ports import Directory
 from parley.services.credentials import digest
+from parley.services.personas import Personas
 
 EMBEDDED_MODELS: Mapping[str, ModelRoute] = {
     "smollm2-135m": ModelRoute("embedded", "smollm2-135m"),
@@ -28,12 +32,42 @@ DEMO_KEYS: Mapping[str, tuple[str, KeyKind]] = {
 }
 """Tenant and kind by the key's text."""
 
+_GUIDE = PersonaContent(
+    name="Travel guide",
+    system_prompt="You are a friendly guide to Ethiopia. Answer in two or three sentences.",
+    parameters=Parameters(temperature=0.0, max_tokens=120),
+)
+
+_PERSONAS: Mapping[str, Mapping[int, tuple[str, PersonaContent, bool]]] = {
+    "demo": {
+        1: ("my-alias", _GUIDE, True),
+        47: (
+            "coffee-expert",
+            PersonaContent(
+                name="Coffee expert",
+                system_prompt="You know all about coffee. Be brief.",
+                parameters=Parameters(temperature=0.0, max_tokens=120),
+            ),
+            False,
+        ),
+    },
+    "conformance": {
+        1: ("my-alias", PersonaContent(name="Scripted", system_prompt="", model="scripted"), True),
+        47: ("draft", PersonaContent(name="Draft", system_prompt="Draft.", model="any"), False),
+    },
+}
+"""Alias, content and whether it is in production, by tenant and id: the ones examples name."""
+
+_DEFAULT_PERSONA = "my-alias"
+
+_APPS: Mapping[str, App] = {"demo": DEMO_APP, "conformance": CONFORMANCE_APP}
+
 
 async def seed(directory: Directory, pepper: str) -> None:
-    """Put the demo tenants and keys into the directory, in place of any that are there."""
+    """Put the demo tenants, keys and apps into the directory, in place of any that are there."""
     now = datetime.now(UTC)
-    for name, (models, limits) in _TENANTS.items():
-        await directory.put_tenant(Tenant(id=name, created_at=now, models=models, limits=limits))
+    for name in _TENANTS:
+        await directory.put_tenant(_tenant(name))
     for text, (tenant, kind) in DEMO_KEYS.items():
         await directory.put_key(
             ApiKey(
@@ -42,5 +76,28 @@ async def seed(directory: Directory, pepper: str) -> None:
                 kind=kind,
                 digest=digest(pepper, text),
                 created_at=now,
+                default_persona=_DEFAULT_PERSONA if tenant in _PERSONAS else None,
             )
         )
+    for name, app in _APPS.items():
+        await directory.put_app(name, app)
+
+
+async def seed_personas(personas: Personas) -> None:
+    """Give the demo tenants their personas where they lack one; what was edited stays."""
+    for name, wanted in _PERSONAS.items():
+        tenant = _tenant(name)
+        for persona_id, (alias, content, in_production) in wanted.items():
+            try:
+                persona = await personas.get(tenant, persona_id)
+            except PersonaNotFound:
+                persona = await personas.create(
+                    tenant, alias=alias, content=content, persona_id=persona_id
+                )
+            if in_production and persona.latest == 0:
+                await personas.submit(tenant, persona_id)
+
+
+def _tenant(name: str) -> Tenant:
+    models, limits = _TENANTS[name]
+    return Tenant(id=name, created_at=datetime.now(UTC), models=models, limits=limits)

@@ -23,11 +23,12 @@ from hypercorn.config import Config
 
 from local import ROOT, TEMPLATE, environment, sockets
 from local.asgi import Receive, Scope, Send
+from local.demo_app import seed_conversation
 from local.folder import Folder, FolderBusyError
 from local.intrinsics import REGION
 from local.processes import READY, end_with_parent, report
 from local.provision import create_secrets, create_tables
-from local.seed import seed
+from local.seed import seed, seed_personas
 from local.template import Template, TemplateError, load
 from parley.adapters.secrets import SecretsManager
 from parley.adapters.system import SystemClock
@@ -122,6 +123,8 @@ async def _seed() -> None:
     secrets = SecretsManager(boto3.client("secretsmanager"), SystemClock())
     pepper = await secrets.get(Settings.from_environment().pepper_secret)
     await seed(services().directory, pepper)
+    await seed_conversation(services().store)
+    await seed_personas(services().personas)
 
 
 class Checkpoints:

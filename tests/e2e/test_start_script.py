@@ -18,6 +18,7 @@ import pytest
 
 from local import ROOT
 from local.environment import of_functions
+from local.intrinsics import Evaluator
 from local.provision import create_secrets
 from local.seed import seed
 from local.template import load
@@ -86,7 +87,8 @@ def url(request: pytest.FixtureRequest, ministack_url: str, tables: Tables) -> I
 
 def provide_tenants(ministack_url: str, tables: Tables) -> None:
     secrets = boto3.client("secretsmanager", endpoint_url=ministack_url)
-    [name] = create_secrets(TEMPLATE, secrets)
+    create_secrets(TEMPLATE, secrets)
+    name = Evaluator(TEMPLATE).physical_name("PepperSecret")
     pepper = secrets.get_secret_value(SecretId=name)["SecretString"]
     secrets.close()
     client = dynamodb_client(ministack_url)

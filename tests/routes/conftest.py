@@ -17,7 +17,7 @@ from moto import mock_aws
 from local import environment, provision
 from local.intrinsics import Evaluator
 from local.routes import functions
-from local.seed import seed
+from local.seed import seed, seed_personas
 from local.template import load
 from parley import bootstrap
 from parley.domain.conversations import Conversation
@@ -55,9 +55,13 @@ class Invoke(Protocol):
         *,
         query: Mapping[str, str] | None = ...,
         headers: Mapping[str, str] | None = None,
+        fields: Mapping[str, Any] | None = None,
         **body: Any,
     ) -> Reply:
-        """Take `<dialect>/<verb_noun>`, and what to change in the event."""
+        """Take `<dialect>/<verb_noun>`, and what to change in the event.
+
+        `fields` are of the body, too: those whose names stand for something else here.
+        """
         ...
 
 
@@ -112,6 +116,7 @@ def services(
         models = {"wesen-chat-v1": scripted, "smollm2-135m": scripted}
         demo = Tenant(id="demo", created_at=NOW, models=models)
         loop.run_until_complete(made.directory.put_tenant(demo))
+        loop.run_until_complete(seed_personas(made.personas))
         yield made
     bootstrap.services.cache_clear()
 
@@ -143,8 +148,10 @@ def invoke(services: bootstrap.Services) -> Invoke:
         *,
         query: Mapping[str, str] | None = KEEP,
         headers: Mapping[str, str] | None = None,
+        fields: Mapping[str, Any] | None = None,
         **body: Any,
     ) -> Reply:
+        body |= fields or {}
         event = json.loads((ROOT / "events" / f"{name}.json").read_text())
         if query is not KEEP:
             event["queryStringParameters"] = query

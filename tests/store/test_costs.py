@@ -11,6 +11,7 @@ from parley.adapters.dynamodb.client import Database, Tables, put
 from parley.adapters.dynamodb.items import encode
 from parley.domain.conversations import Conversation, Message, Rating, Role, Status
 from parley.domain.ids import MessageId
+from parley.domain.personas import Persona, PersonaContent
 from parley.domain.tenants import ApiKey, KeyKind, ModelRoute, Tenant
 from tests.support.capacity import Cost, item_size, metered, write_units
 from tests.support.stores import Stores, completion_id, finished
@@ -193,7 +194,27 @@ async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> 
     await measure("put_tenant", stores.directory.put_tenant(tenant))
     await measure("put_key", stores.directory.put_key(key))
     await measure("find_key", stores.directory.find_key(key.digest))
+    await measure("get_key", stores.directory.get_key(stores.tenant, key.id))
     await measure("get_tenant", stores.directory.get_tenant(tenant.id))
+
+    content = PersonaContent(name="Guide", system_prompt=PROMPT)
+    persona = Persona(
+        id=1,
+        tenant=stores.tenant,
+        alias="guide",
+        next=content,
+        created_at=clock.now(),
+        updated_at=clock.now(),
+    )
+    await measure("create_persona", stores.personas.create_persona(persona))
+    persona = persona.edited(content, clock.now())
+    await measure("change_persona", stores.personas.change_persona(persona))
+    persona, version = persona.submitted(clock.now())
+    await measure("change_persona, submitted", stores.personas.change_persona(persona, version))
+    await measure("find_persona", stores.personas.find_persona(stores.tenant, "guide"))
+    await measure("get_persona", stores.personas.get_persona(stores.tenant, 1))
+    await measure("get_persona_version", stores.personas.get_persona_version(stores.tenant, 1, 1))
+    await measure("list_personas, 1", stores.personas.list_personas(stores.tenant))
 
     await measure("admit", stores.counter.admit(stores.tenant, limit=1, window=60))
     await measure("admit, refused", stores.counter.admit(stores.tenant, limit=1, window=60))

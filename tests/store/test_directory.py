@@ -30,6 +30,7 @@ def a_key(stores: Stores) -> ApiKey:
         kind=KeyKind.PRODUCTION,
         digest=f"digest-of-{stores.tenant}",
         created_at=stores.clock.now(),
+        default_persona="guide",
     )
 
 
@@ -68,6 +69,23 @@ async def test_a_revoked_key_is_found_as_revoked(stores: Stores) -> None:
     assert await stores.directory.find_key(key.digest) == revoked
 
 
+async def test_a_key_is_found_by_its_id_as_by_its_digest(stores: Stores) -> None:
+    key = a_key(stores)
+    await stores.directory.put_key(key)
+    assert await stores.directory.get_key(stores.tenant, key.id) == key
+    revoked = replace(key, revoked_at=stores.clock.now())
+    await stores.directory.put_key(revoked)
+    assert await stores.directory.get_key(stores.tenant, key.id) == revoked
+
+
+async def test_a_key_is_not_found_by_its_id_in_another_tenant(stores: Stores) -> None:
+    key = a_key(stores)
+    await stores.directory.put_key(key)
+    assert await stores.directory.get_key(f"{stores.tenant}#key", key.id) is None
+    assert await stores.directory.get_key(f"not-{stores.tenant}", key.id) is None
+
+
 async def test_what_is_unknown_is_none(stores: Stores) -> None:
+    assert await stores.directory.get_key(stores.tenant, "unknown") is None
     assert await stores.directory.find_key("unknown") is None
     assert await stores.directory.get_tenant(stores.tenant) is None

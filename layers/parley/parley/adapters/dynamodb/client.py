@@ -134,9 +134,21 @@ class Write:
     arguments: Mapping[str, Any]
 
 
-def put(table: str, key: Key, item: Item, *, condition: str | None = None) -> Write:
-    """Write an item, in place of one that may be there."""
-    return _write("Put", table, condition, {}, Item=encode({**key._asdict(), **item}))
+def put(
+    table: str,
+    key: Key,
+    item: Item,
+    *,
+    condition: str | None = None,
+    values: Mapping[str, str | int] | None = None,
+) -> Write:
+    """Write an item, in place of one that may be there.
+
+    Args:
+        condition: names attributes of the one that is there as `#name` and values as `:name`.
+        values: the values by their names without the colon.
+    """
+    return _write("Put", table, condition, values or {}, Item=encode({**key._asdict(), **item}))
 
 
 def put_new(table: str, key: Key, item: Item) -> Write:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from parley.adapters.dynamodb.keys import timestamp
+from parley.domain.apps import App, InputField, InputKind
 from parley.domain.conversations import (
     Conversation,
     FinishReason,
@@ -23,6 +24,7 @@ from parley.domain.conversations import (
     Usage,
 )
 from parley.domain.ids import ConversationId, MessageId
+from parley.domain.personas import Persona, PersonaContent, PersonaVersion
 from parley.domain.tenants import ApiKey, KeyKind, Limits, ModelRoute, Tenant
 from parley.domain.turns import UsageRecord
 
@@ -191,6 +193,7 @@ def from_key(key: ApiKey) -> Item:
         "kind": key.kind.value,
         "created_at": timestamp(key.created_at),
         "revoked_at": timestamp(key.revoked_at) if key.revoked_at else None,
+        "default_persona": key.default_persona,
     }
 
 
@@ -204,10 +207,107 @@ def to_key(digest: str, item: Item) -> ApiKey:
         digest=digest,
         created_at=_moment(item["created_at"]),
         revoked_at=_moment(revoked_at) if revoked_at else None,
+        default_persona=item.get("default_persona"),
+    )
+
+
+def from_persona(persona: Persona) -> Item:
+    """A persona's item, its work in progress included."""
+    return {
+        "id": persona.id,
+        "tenant": persona.tenant,
+        "alias": persona.alias,
+        **_from_content(persona.next),
+        "created_at": timestamp(persona.created_at),
+        "updated_at": timestamp(persona.updated_at),
+        "latest": persona.latest,
+        "revision": persona.revision,
+    }
+
+
+def to_persona(item: Item) -> Persona:
+    """The persona of this item."""
+    return Persona(
+        id=item["id"],
+        tenant=item["tenant"],
+        alias=item["alias"],
+        next=_to_content(item),
+        created_at=_moment(item["created_at"]),
+        updated_at=_moment(item["updated_at"]),
+        latest=item["latest"],
+        revision=item["revision"],
+    )
+
+
+def from_persona_version(version: PersonaVersion) -> Item:
+    """The item of a submitted version."""
+    return {
+        "number": version.number,
+        **_from_content(version.content),
+        "submitted_at": timestamp(version.submitted_at),
+    }
+
+
+def to_persona_version(item: Item) -> PersonaVersion:
+    """The submitted version of this item."""
+    return PersonaVersion(
+        number=item["number"],
+        content=_to_content(item),
+        submitted_at=_moment(item["submitted_at"]),
+    )
+
+
+def from_app(app: App) -> Item:
+    """A tenant's app; its parts go through JSON, as they are read together only."""
+    return {"app": _dump(asdict(app))}
+
+
+def to_app(item: Item) -> App:
+    """The app of this item."""
+    app = json.loads(item["app"])
+    stop = tuple(app["parameters"]["stop"])
+    return App(
+        **app
+        | {
+            "tags": tuple(app["tags"]),
+            "suggested_questions": tuple(app["suggested_questions"]),
+            "parameters": Parameters(**app["parameters"] | {"stop": stop}),
+            "form": tuple(
+                InputField(
+                    **field
+                    | {"kind": InputKind(field["kind"]), "options": tuple(field["options"])}
+                )
+                for field in app["form"]
+            ),
+        }
     )
 
 
 # Parts of items --------------------------------------------------------------------------------
+
+
+def _from_content(content: PersonaContent) -> Item:
+    parameters = {
+        name: value
+        for name, value in asdict(content.parameters).items()
+        if value not in (None, ())
+    }
+    return {
+        "name": content.name,
+        "system_prompt": content.system_prompt,
+        "model": content.model,
+        "parameters": _dump(parameters) if parameters else None,
+    }
+
+
+def _to_content(item: Item) -> PersonaContent:
+    parameters = json.loads(item.get("parameters", "{}"))
+    return PersonaContent(
+        name=item["name"],
+        system_prompt=item["system_prompt"],
+        model=item.get("model"),
+        parameters=Parameters(**(parameters | {"stop": tuple(parameters.get("stop", ()))})),
+    )
 
 
 def _from_usage(usage: Usage | None) -> Item:

@@ -1,7 +1,8 @@
 """The keys of every item, all in one place; docs/table.md lists who uses them.
 
-A partition key begins with the tenant, so no operation reaches another tenant's data. The one
-exception is the lookup of an API key by its digest, which is how the tenant is found.
+A partition key begins with the tenant, so no operation reaches another tenant's data. Exceptions
+are the lookups of an API key by its digest and of a connection by its id, which is how the tenant
+is found.
 
 Within a conversation's partition, sort keys are ordered so that one backward query reads what a
 turn needs and nothing else:
@@ -131,6 +132,69 @@ def window(name: str, seconds: int, start: int) -> Key:
     return Key(f"{_tenant(name)}#W#{seconds}", f"{start:011}")
 
 
+def entry(tenant: str, conversation: ConversationId, position: int) -> Key:
+    """An entry of a chat's log; readers and the courier stand behind all entries."""
+    return Key(_log(tenant, conversation), f"entry#{position:016}")
+
+
+def entries(tenant: str, conversation: ConversationId, after: int) -> Range:
+    """The entries of a chat's log behind a position."""
+    key = entry(tenant, conversation, after + 1)
+    return Range(key.pk, key.sk, f"entry#{_AFTER_ALL}")
+
+
+def reader(tenant: str, conversation: ConversationId, connection: str) -> Key:
+    """A connection that reads a chat's log."""
+    return Key(_log(tenant, conversation), f"~reader#{connection}")
+
+
+def readers(tenant: str, conversation: ConversationId) -> Range:
+    """All readers of a chat's log."""
+    return Range(_log(tenant, conversation), "~reader#", f"~reader#{_AFTER_ALL}")
+
+
+def entries_and_readers(tenant: str, conversation: ConversationId, after: int) -> Range:
+    """The entries behind a position, then all readers."""
+    key = entry(tenant, conversation, after + 1)
+    return Range(key.pk, key.sk, f"~reader#{_AFTER_ALL}")
+
+
+def position(sort_key: str) -> int | None:
+    """The position in the sort key of a log's entry; None for any other item's."""
+    kind, _, number = sort_key.partition("#")
+    return int(number) if kind == "entry" else None
+
+
+def log_beginning(tenant: str, conversation: ConversationId) -> Key:
+    """Where a chat's log begins, after a day in which nothing happened."""
+    return Key(_log(tenant, conversation), "~beginning")
+
+
+def courier(tenant: str, conversation: ConversationId) -> Key:
+    """Who tells the readers of a chat's log."""
+    return Key(_log(tenant, conversation), "~courier")
+
+
+def claim(tenant: str, turn: MessageId) -> Key:
+    """That somebody answers an accepted message."""
+    return Key(_log(tenant, turn.conversation), f"~claim#{turn.sequence:07}")
+
+
+def slot(tenant: str, number: int) -> Key:
+    """One of a tenant's connection slots."""
+    return Key(f"{_tenant(tenant)}#S", f"{number:07}")
+
+
+def slots(tenant: str) -> Range:
+    """All of a tenant's connection slots."""
+    return Range(f"{_tenant(tenant)}#S", "0", _AFTER_ALL)
+
+
+def connection(connection: str) -> Key:
+    """A connection by its id, which is all that an event of it carries."""
+    return Key(f"CONNECTION#{connection}", "connection")
+
+
 # The ledger ------------------------------------------------------------------------------------
 
 
@@ -154,6 +218,36 @@ def tenant(tenant: str) -> Key:
     return Key(_tenant(tenant), "tenant")
 
 
+def app(tenant: str) -> Key:
+    """A tenant's app."""
+    return Key(_tenant(tenant), "app")
+
+
+def api_key_of(tenant: str, key_id: str) -> Key:
+    """An API key by its id within its tenant."""
+    return Key(_tenant(tenant), f"key#{_name(key_id)}")
+
+
+def persona(tenant: str, persona_id: int) -> Key:
+    """A persona with its work in progress."""
+    return Key(_tenant(tenant), f"persona#{_persona(persona_id)}")
+
+
+def personas(tenant: str) -> Range:
+    """All personas of a tenant, by id."""
+    return Range(_tenant(tenant), "persona#", f"persona#{_AFTER_ALL}")
+
+
+def persona_version(tenant: str, persona_id: int, number: int) -> Key:
+    """A submitted version of a persona."""
+    return Key(_tenant(tenant), f"persona-version#{_persona(persona_id)}#{number:07}")
+
+
+def persona_alias(tenant: str, alias: str) -> Key:
+    """What leads from an alias to its persona."""
+    return Key(_tenant(tenant), f"alias#{_name(alias)}")
+
+
 # Parts of keys ---------------------------------------------------------------------------------
 
 
@@ -175,12 +269,20 @@ def _conversation(tenant: str, conversation: ConversationId) -> str:
     return f"{_tenant(tenant)}#C#{conversation.number}"
 
 
+def _log(tenant: str, conversation: ConversationId) -> str:
+    return f"{_tenant(tenant)}#L#{conversation.number}"
+
+
 def _message(sequence: int) -> str:
     return f"message#{sequence:07}"
 
 
 def _user(tenant: str, user: str) -> str:
     return f"{_tenant(tenant)}#U#{_name(user)}"
+
+
+def _persona(persona_id: int) -> str:
+    return f"{persona_id:016}"
 
 
 def _tenant(tenant: str) -> str:
