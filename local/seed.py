@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from local.demo_app import CONFORMANCE_APP, DEMO_APP
 from parley.domain.apps import App
 from parley.domain.conversations import Parameters
 from parley.domain.personas import PersonaContent, PersonaNotFound

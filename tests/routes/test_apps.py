@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from parley import bootstrap
 from parley.domain.apps import App, InputField, InputKind
 from parley.domain.conversations import Conversation, Scope
 from parley.domain.ids import ConversationId, MessageId
+from parley.domain.tenants import ModelRoute, Tenant
 from tests.routes.conftest import NOW, Invoke, Reply
 
 USER = "abc-123"
@@ -51,17 +53,30 @@ def conversation(services: bootstrap.Services, loop: asyncio.AbstractEventLoop) 
     return made
 
 
+@pytest.fixture(autouse=True)
+def no_app(services: bootstrap.Services, loop: asyncio.AbstractEventLoop) -> None:
+    """The demo tenant has an app without a form."""
+    loop.run_until_complete(services.directory.put_app("demo", App()))
+
+
 @pytest.fixture
-def app(services: bootstrap.Services, loop: asyncio.AbstractEventLoop) -> App:
-    """An app with a form; without it the demo tenant's is empty."""
+def app(no_app: None, services: bootstrap.Services, loop: asyncio.AbstractEventLoop) -> App:
+    """An app with a form."""
     loop.run_until_complete(services.directory.put_app("demo", APP))
     return APP
 
 
-def begin(invoke: Invoke, **body: Any) -> Reply:
-    return invoke(
-        "apps/create_message", **{"conversation_id": "", "response_mode": "blocking"} | body
-    )
+def ask(
+    invoke: Invoke, question: str = "eh", headers: Mapping[str, str] | None = None, **body: Any
+) -> Reply:
+    """Ask in the conversation of the event file, at once."""
+    fields = {"query": question, "response_mode": "blocking"} | body
+    return invoke("apps/create_message", headers=headers, fields=fields)
+
+
+def begin(invoke: Invoke, question: str = "eh", **body: Any) -> Reply:
+    """Ask in a new conversation."""
+    return ask(invoke, question, **{"conversation_id": ""} | body)
 
 
 def script(*steps: dict[str, Any]) -> str:
@@ -79,7 +94,7 @@ def refusal(reply: Reply) -> tuple[int, str, str | None]:
 
 
 def test_create_message_begins_a_conversation_and_answers_at_once(invoke: Invoke) -> None:
-    reply = begin(invoke, response_mode=None, query=script({"text": "Hi "}, {"text": "there"}))
+    reply = begin(invoke, script({"text": "Hi "}, {"text": "there"}), response_mode=None)
     assert reply.status == 200
     answer = reply.json
     assert (answer["event"], answer["mode"], answer["answer"]) == ("message", "chat", "Hi there")
@@ -96,7 +111,7 @@ def test_create_message_begins_a_conversation_and_answers_at_once(invoke: Invoke
 def test_create_message_streams_in_the_conversation_another_system_named(
     invoke: Invoke, conversation: Conversation
 ) -> None:
-    reply = invoke("apps/create_message", query=script({"text": "ሰላም "}, {"text": "👋"}))
+    reply = ask(invoke, script({"text": "ሰላም "}, {"text": "👋"}), response_mode="streaming")
     assert reply.status == 200
     assert reply.headers["content-type"].startswith("text/event-stream")
     *deltas, end = events(reply)
@@ -124,8 +139,8 @@ def test_create_message_continues_a_conversation_by_its_own_id(
 def test_create_message_fills_the_form_into_the_prompt(invoke: Invoke, app: App) -> None:
     reply = begin(
         invoke,
+        script({"echo": "request"}),
         inputs=FILLED | {"guest": "{{city}}", "unknown": "x"},
-        query=script({"echo": "request"}),
     )
     told = json.loads(reply.json["answer"])["messages"]
     assert told[0] == {"role": "system", "text": "You show {{city}} around Axum. {{unknown}}"}
@@ -134,9 +149,9 @@ def test_create_message_fills_the_form_into_the_prompt(invoke: Invoke, app: App)
     assert listed["introduction"] == "Welcome to Axum!"
     again = begin(
         invoke,
+        script({"echo": "request"}),
         conversation_id=reply.json["conversation_id"],
         inputs=FILLED,
-        query=script({"echo": "request"}),
     )
     assert json.loads(again.json["answer"])["messages"][0] == told[0]
 
@@ -161,29 +176,29 @@ def test_create_message_refuses_a_wrong_input_by_name_and_begins_nothing(
 
 
 def test_create_message_refuses_what_it_cannot_do_by_name(invoke: Invoke) -> None:
-    for field, value in {
+    wrong = {
         "query": "",
         "response_mode": "later",
         "user": None,
         "files": [{"type": "image"}],
-    }.items():
-        assert refusal(begin(invoke, **{field: value})) == (400, "invalid_param", field)
+    }
+    for field, value in wrong.items():
+        reply = invoke("apps/create_message", fields={"conversation_id": "", field: value})
+        assert refusal(reply) == (400, "invalid_param", field)
     assert begin(invoke, files=[]).status == begin(invoke, files=None).status == 200
 
 
 def test_create_message_that_no_model_could_read_begins_nothing(invoke: Invoke) -> None:
-    assert refusal(begin(invoke, query="word " * 30_000))[:2] == (400, "invalid_param")
+    assert refusal(begin(invoke, "word " * 30_000))[:2] == (400, "invalid_param")
     assert invoke("apps/list_conversations").json["data"] == []
 
 
 def test_create_message_tells_a_model_that_is_missing_from_one_that_fails(
     invoke: Invoke, services: bootstrap.Services, loop: asyncio.AbstractEventLoop
 ) -> None:
-    reply = begin(invoke, query=script({"fail": "unavailable"}))
+    reply = begin(invoke, script({"fail": "unavailable"}))
     assert refusal(reply) == (503, "completion_request_error", None)
-    reply = begin(
-        invoke, response_mode="streaming", query=script({"text": "half"}, {"fail": "error"})
-    )
+    reply = begin(invoke, script({"text": "half"}, {"fail": "error"}), response_mode="streaming")
     assert reply.status == 200
     delta, error = events(reply)
     assert delta["answer"] == "half"
@@ -194,9 +209,9 @@ def test_create_message_tells_a_model_that_is_missing_from_one_that_fails(
 
 
 def test_create_message_names_the_conversation_after_the_question(invoke: Invoke) -> None:
-    begin(invoke, query="Where \n did Axum's  traders go?")
-    begin(invoke, query="word " * 30)
-    begin(invoke, query="Anything?", auto_generate_name=False)
+    begin(invoke, "Where \n did Axum's  traders go?")
+    begin(invoke, "word " * 30)
+    begin(invoke, "Anything?", auto_generate_name=False)
     names = [each["name"] for each in invoke("apps/list_conversations").json["data"]]
     assert names == [
         "New chat",
@@ -232,10 +247,7 @@ def test_stop_message_ends_what_is_under_way_for_its_own_user_only(
 def test_list_messages_pages_from_the_newest_back(
     invoke: Invoke, conversation: Conversation
 ) -> None:
-    asked = [
-        invoke("apps/create_message", query=f"Question {number}?", response_mode="blocking").json
-        for number in range(5)
-    ]
+    asked = [ask(invoke, f"Question {number}?").json for number in range(5)]
     query = {"user": USER, "conversation_id": ALIAS, "limit": "2"}
     seen: list[dict[str, Any]] = []
     more = True
@@ -261,8 +273,8 @@ def test_list_messages_pages_from_the_newest_back(
 
 def test_list_messages_without_a_conversation_reads_the_newest_one(invoke: Invoke) -> None:
     assert invoke("apps/list_messages").json == {"limit": 20, "has_more": False, "data": []}
-    begin(invoke, query="Earlier?")
-    latest = begin(invoke, query="Later?").json
+    begin(invoke, "Earlier?")
+    latest = begin(invoke, "Later?").json
     for query in ({"user": USER}, {"user": USER, "conversation_id": ""}):
         [message] = invoke("apps/list_messages", query=query).json["data"]
         assert (message["query"], message["id"]) == ("Later?", latest["id"])
@@ -271,7 +283,7 @@ def test_list_messages_without_a_conversation_reads_the_newest_one(invoke: Invok
 def test_list_messages_tells_a_failed_answer_from_a_whole_one(
     invoke: Invoke, conversation: Conversation
 ) -> None:
-    invoke("apps/create_message", query=script({"text": "half"}, {"fail": "error"}))
+    ask(invoke, script({"text": "half"}, {"fail": "error"}))
     [message] = invoke("apps/list_messages").json["data"]
     assert (message["answer"], message["status"], message["error"]) == (
         "half",
@@ -300,7 +312,7 @@ def test_list_messages_of_what_is_not_the_users_is_a_404(
 def test_rate_message_notes_an_opinion_and_takes_it_back(
     invoke: Invoke, conversation: Conversation
 ) -> None:
-    invoke("apps/create_message", query="Why?")
+    ask(invoke, "Why?")
     for rating in ("like", "dislike", None):
         reply = invoke("apps/rate_message", rating=rating, content="Because.")
         assert reply.status == 200
@@ -315,7 +327,7 @@ def test_rate_message_refuses_a_stranger_and_an_unknown_opinion(
     invoke: Invoke, conversation: Conversation
 ) -> None:
     assert refusal(invoke("apps/rate_message"))[:2] == (404, "not_found")
-    invoke("apps/create_message")
+    ask(invoke)
     assert refusal(invoke("apps/rate_message", user="another"))[:2] == (404, "not_found")
     refused = refusal(invoke("apps/rate_message", rating="meh"))
     assert refused == (400, "invalid_param", "rating")
@@ -328,7 +340,7 @@ def test_suggest_questions_asks_the_model(
     services: bootstrap.Services,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    invoke("apps/create_message", query="Who built the obelisks?")
+    ask(invoke, "Who built the obelisks?")
     reply = invoke("apps/suggest_questions")
     assert reply.status == 200
     assert reply.json["result"] == "success"
@@ -341,7 +353,7 @@ def test_suggest_questions_asks_the_model(
 def test_suggest_questions_of_an_app_that_has_none_is_refused(
     invoke: Invoke, conversation: Conversation
 ) -> None:
-    invoke("apps/create_message")
+    ask(invoke)
     assert refusal(invoke("apps/suggest_questions")) == (400, "bad_request", None)
 
 
@@ -387,8 +399,8 @@ def test_rename_conversation_takes_a_name_or_makes_one(
     assert invoke("apps/list_conversations").json["data"][0]["name"] == "Coffee ceremony"
     refused = refusal(invoke("apps/rename_conversation", auto_generate=True))
     assert refused == (400, "invalid_param", None)
-    invoke("apps/create_message", query="How are beans roasted?")
-    named = invoke("apps/rename_conversation", name=None, auto_generate=True).json
+    ask(invoke, "How are beans roasted?")
+    named = invoke("apps/rename_conversation", auto_generate=True, fields={"name": None}).json
     assert named["name"] == "How are beans roasted?"
     assert invoke("apps/list_conversations").json["data"][0]["name"] == named["name"]
 
@@ -397,12 +409,12 @@ def test_rename_conversation_refuses_a_stranger_and_a_missing_name(
     invoke: Invoke, conversation: Conversation
 ) -> None:
     assert refusal(invoke("apps/rename_conversation", user="another"))[:2] == (404, "not_found")
-    refused = refusal(invoke("apps/rename_conversation", name=None))
+    refused = refusal(invoke("apps/rename_conversation", fields={"name": None}))
     assert refused == (400, "invalid_param", "name")
 
 
 def test_rename_newest_conversation_needs_no_id(invoke: Invoke, conversation: Conversation) -> None:
-    newest = begin(invoke, query="How are beans roasted?").json["conversation_id"]
+    newest = begin(invoke, "How are beans roasted?").json["conversation_id"]
     reply = invoke("apps/rename_newest_conversation")
     assert (reply.status, reply.json["result"]) == (200, "success")
     assert (reply.json["id"], reply.json["name"]) == (newest, "New chat")
@@ -416,12 +428,12 @@ def test_delete_conversation_leaves_nothing_of_it(
     services: bootstrap.Services,
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    invoke("apps/create_message")
+    ask(invoke)
     assert refusal(invoke("apps/delete_conversation", user="another"))[:2] == (404, "not_found")
     reply = invoke("apps/delete_conversation")
     assert (reply.status, reply.json) == (200, {"result": "success"})
     assert invoke("apps/list_conversations").json["data"] == []
-    assert refusal(invoke("apps/create_message"))[:2] == (404, "not_found")
+    assert refusal(ask(invoke))[:2] == (404, "not_found")
     assert refusal(invoke("apps/delete_conversation"))[:2] == (404, "not_found")
     found = services.store.find_alias(Scope("demo"), ALIAS)
     assert loop.run_until_complete(found) is None
@@ -455,9 +467,20 @@ def test_get_meta_has_no_icons(invoke: Invoke) -> None:
     assert invoke("apps/get_meta").json == {"tool_icons": {}}
 
 
-def test_without_an_app_everything_is_empty(invoke: Invoke) -> None:
-    assert invoke("apps/get_parameters").json["user_input_form"] == []
-    assert invoke("apps/get_info").json["name"] == ""
+def test_a_tenant_without_an_app_is_answered_without_a_form(
+    invoke: Invoke, services: bootstrap.Services, loop: asyncio.AbstractEventLoop
+) -> None:
+    loop.run_until_complete(
+        services.directory.put_tenant(
+            Tenant(id="limited", created_at=NOW, models={"any": ModelRoute("scripted", "any")})
+        )
+    )
+    limited = {"Authorization": "Bearer sk_test_limited"}
+    assert invoke("apps/get_parameters", headers=limited).json["user_input_form"] == []
+    assert invoke("apps/get_info", headers=limited).json["name"] == ""
+    assert begin(invoke, inputs=FILLED, headers=limited).status == 200
+    [listed] = invoke("apps/list_conversations", headers=limited).json["data"]
+    assert (listed["inputs"], listed["introduction"]) == ({}, "")
 
 
 def test_a_refusal_has_difys_codes(invoke: Invoke) -> None:
