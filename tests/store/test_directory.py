@@ -1,11 +1,17 @@
 """What a `Directory` promises."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
+from parley.adapters.dynamodb import items, keys
+from parley.adapters.dynamodb.client import Database, Tables, put
 from parley.domain.tenants import ApiKey, KeyKind, Limits, ModelRoute, Tenant
 from tests.support.stores import Stores
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +25,7 @@ def a_tenant(stores: Stores) -> Tenant:
             "a-second": ModelRoute("scripted", "*"),
             "*": ModelRoute("scripted", "*"),
         },
-        limits=Limits(requests_per_minute=7),
+        limits=Limits(requests_per_minute=7, messages_per_second=3, connections=2),
     )
 
 
@@ -46,6 +52,17 @@ async def test_the_first_model_stays_the_default(stores: Stores) -> None:
     assert tenant is not None
     assert tenant.default_model == "z-first"
     assert list(tenant.models) == ["z-first", "a-second", "*"]
+
+
+async def test_limits_that_a_stored_tenant_lacks_are_the_defaults(
+    ministack_stores: Stores, dynamodb: "DynamoDBClient", tables: Tables
+) -> None:
+    tenant = a_tenant(ministack_stores)
+    item = items.from_tenant(tenant) | {"limits": '{"requests_per_minute":7}'}
+    database = Database(dynamodb, ministack_stores.clock)
+    database.write(put(tables.directory, keys.tenant(tenant.id), item))
+    read = await ministack_stores.directory.get_tenant(tenant.id)
+    assert read == replace(tenant, limits=Limits(requests_per_minute=7))
 
 
 async def test_a_tenant_is_replaced(stores: Stores) -> None:
