@@ -46,8 +46,9 @@ class MemoryConversations:
                 raise Conflict("This conversation id is taken.")
             if conversation.alias is not None:
                 alias = (conversation.tenant, conversation.alias)
-                if self._aliases.setdefault(alias, conversation.id) != conversation.id:
+                if alias in self._aliases:
                     raise Conflict("This alias is taken.")
+                self._aliases[alias] = conversation.id
             self._heads[name] = _copy(conversation)
             self._messages[name] = []
 
