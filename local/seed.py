@@ -17,12 +17,17 @@ EMBEDDED_MODELS: Mapping[str, ModelRoute] = {
     "wesen-chat-v1": ModelRoute("embedded", "smollm2-135m"),
 }
 
+_SCRIPTED_MODELS: Mapping[str, ModelRoute] = {
+    "scripted": ModelRoute("scripted", "scripted"),
+    CATCH_ALL: ModelRoute("scripted", CATCH_ALL),
+}
+
 _WIDE = Limits(requests_per_minute=100_000)
 
 _TENANTS: Mapping[str, tuple[Mapping[str, ModelRoute], Limits]] = {
     "demo": (EMBEDDED_MODELS, _WIDE),
     "limited": (EMBEDDED_MODELS, Limits()),
-    "conformance": ({CATCH_ALL: ModelRoute("scripted", CATCH_ALL)}, _WIDE),
+    "conformance": (_SCRIPTED_MODELS, _WIDE),
 }
 
 DEMO_KEYS: Mapping[str, tuple[str, KeyKind]] = {
