@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,9 @@ Right = tuple[str, str]
 """An action and the logical id of what it may be done to."""
 
 SHARED = "AuthenticatePolicy"
+ALIAS = "1c7e55fb-1ba2-4e10-81b5-30addcea2276"
+"""The conversation that event files of the apps dialect name."""
+
 LONG = 400_000
 """Characters that one item of a table can't hold."""
 
@@ -127,6 +131,23 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
     loop.run_until_complete(services.store.create(chat))
     loop.run_until_complete(services.store.append_turn(chat, text=script, model="any", at=NOW))
     invoke("tenant/delete_chat")
+    moved = replace(chat, id=ConversationId(4712), user="abc-123", alias=ALIAS)
+    loop.run_until_complete(services.store.create(moved))
+    loop.run_until_complete(services.store.append_turn(moved, text=script, model="any", at=NOW))
+    invoke("apps/list_messages")
+    invoke("apps/list_messages", query={"user": "abc-123", "conversation_id": ALIAS})
+    invoke("apps/list_conversations")
+    invoke("apps/list_conversations", query={"user": "abc-123", "last_id": ALIAS})
+    invoke("apps/create_message", fields={"query": script, "response_mode": "blocking"})
+    invoke("apps/rate_message")
+    invoke("apps/suggest_questions")
+    invoke("apps/stop_message")
+    invoke("apps/rename_conversation", auto_generate=True)
+    invoke("apps/rename_newest_conversation", auto_generate=True)
+    invoke("apps/delete_conversation")
+    invoke("apps/get_parameters")
+    invoke("apps/get_info")
+    invoke("apps/get_meta")
     invoke("fallback/refuse_method")
 
     shared, own = declared()
