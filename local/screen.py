@@ -16,6 +16,7 @@ DIALECTS: Mapping[str, str] = {
     "Sessions": "/v1",
     "Tenant": "/api/v1",
     "Apps": "/ai/v1",
+    "Personas": "/api/chat",
 }
 """Path of each dialect's base URL."""
 

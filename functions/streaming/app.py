@@ -9,11 +9,14 @@ from parley.edge.handler import lambda_handler
 
 from .apps import create_message, suggest_questions
 from .openai import create_completion
+from .personas import continue_session, create_session
 from .sessions import send_message
 
 ROUTERS = (
     create_completion.router,
     send_message.router,
+    create_session.router,
+    continue_session.router,
     create_message.router,
     suggest_questions.router,
 )

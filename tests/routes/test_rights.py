@@ -1,6 +1,7 @@
 """Every function's rights in the template are exactly what it needs."""
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -148,6 +149,10 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
     invoke("apps/get_parameters")
     invoke("apps/get_info")
     invoke("apps/get_meta")
+    invoke("personas/get_token")
+    begun = invoke("personas/create_session", message=script)
+    session = json.loads(begun.text.partition("\n")[0].removeprefix("data: "))["session_id"]
+    invoke("personas/continue_session", session_id=session, message=script)
     invoke("fallback/refuse_method")
 
     shared, own = declared()

@@ -26,3 +26,5 @@ class Dialect:
     """JSON Schema of that body."""
     headers: Callable[[Allowance | None, float], Mapping[str, str]]
     """Headers of every reply, from what is left of the rate limit and the milliseconds it took."""
+    mend: Callable[[str], str] = str
+    """Makes a request's body the JSON that was meant, where the dialect's own examples aren't."""

@@ -6,10 +6,11 @@ from itertools import takewhile
 from parley.dialects import Dialect
 from parley.dialects.apps import APPS
 from parley.dialects.openai import OPENAI
+from parley.dialects.personas import PERSONAS
 from parley.dialects.sessions import SESSIONS
 from parley.dialects.tenant import TENANT
 
-DIALECTS = (OPENAI, SESSIONS, TENANT, APPS)
+DIALECTS = (OPENAI, SESSIONS, TENANT, APPS, PERSONAS)
 
 _PATHS = [
     (re.compile(re.sub(r"\{\w+\}", "[^/]+", template)), dialect, methods)

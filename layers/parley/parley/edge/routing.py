@@ -19,7 +19,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Message, Scope
 
 from parley.bootstrap import services
 from parley.dialects import Dialect
@@ -74,8 +74,7 @@ class _Route(APIRoute):
                     _credential(request)
                 )
                 request.state.allowance = await services().limits.admit(request.state.caller)
-                await _check_encoding(request)
-                response = await answer(request)
+                response = await answer(await _readable(request, self.dialect))
             except ClientDisconnect:
                 raise
             except LimitReached as error:
@@ -130,12 +129,24 @@ def _credential(request: Request) -> str | None:
     return request.headers.get("x-api-key")
 
 
-async def _check_encoding(request: Request) -> None:
-    """Refuse a body that isn't UTF-8; FastAPI would read it with the broken places replaced."""
+async def _readable(request: Request, dialect: Dialect) -> Request:
+    """The request with its body as the dialect reads it.
+
+    Raises:
+        InvalidRequest: the body isn't UTF-8; FastAPI would read it with the broken places replaced.
+    """
     try:
-        (await request.body()).decode()
+        body = (await request.body()).decode()
     except UnicodeDecodeError as error:
         raise InvalidRequest("The request body isn't valid UTF-8.") from error
+    mended = dialect.mend(body)
+    if mended == body:
+        return request
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": mended.encode(), "more_body": False}
+
+    return Request(request.scope, receive)
 
 
 def _as_domain_error(error: Exception) -> ParleyError:

@@ -1,0 +1,37 @@
+"""POST /api/chat/continuation/stream: say something more in a session and stream the reply."""
+
+from typing import Annotated
+
+from fastapi import Query
+from starlette.responses import Response, StreamingResponse
+
+from parley.bootstrap import services
+from parley.dialects.fields import Identifier
+from parley.dialects.personas import PERSONAS, codec
+from parley.dialects.personas.schema import ContinuationBody
+from parley.edge.routing import CallerOf, routes_of
+from parley.edge.sse import event_stream
+
+router = routes_of(PERSONAS)
+
+
+@router.post(
+    "/api/chat/continuation/stream",
+    response_class=StreamingResponse,
+    responses={200: codec.STREAM},
+)
+async def continue_session(
+    body: ContinuationBody,
+    caller: CallerOf,
+    session_id: Annotated[Identifier | None, Query()] = None,
+) -> Response:
+    """Continue a session and stream the answer; `session_id` is in the body or in the query.
+
+    The persona is the one that the session was begun with; a request needn't name it again.
+    """
+    session = codec.session(body.session_id, session_id)
+    selector = codec.selector(body.persona)
+    if selector is not None:
+        await services().personas.check_session(caller, session, selector)
+    turn = await services().turns.send(caller, session, dialect=PERSONAS.name, text=body.message)
+    return event_stream(codec.events(turn, "session_continued"))

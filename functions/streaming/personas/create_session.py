@@ -1,0 +1,28 @@
+"""POST /api/chat/completion/stream: begin a session with a persona and stream its first reply."""
+
+from starlette.responses import Response, StreamingResponse
+
+from parley.bootstrap import services
+from parley.dialects.personas import PERSONAS, codec
+from parley.dialects.personas.schema import CompletionBody
+from parley.edge.routing import CallerOf, routes_of
+from parley.edge.sse import event_stream
+
+router = routes_of(PERSONAS)
+
+
+@router.post(
+    "/api/chat/completion/stream",
+    response_class=StreamingResponse,
+    responses={200: codec.STREAM},
+)
+async def create_session(body: CompletionBody, caller: CallerOf) -> Response:
+    """Begin a session and stream the answer to its first message.
+
+    The persona is the token's, or with an API key the one selected, or else the key's default.
+    """
+    session = await services().personas.begin(
+        caller, codec.selector(body.persona), user=body.user_id
+    )
+    turn = await services().turns.send(caller, session.id, dialect=PERSONAS.name, text=body.message)
+    return event_stream(codec.events(turn, "session_created"))
