@@ -539,7 +539,7 @@ class CatalogueStore(Protocol):
         ...
 
     async def load(self, tenant: str) -> Catalogue | None:
-        """A tenant's catalogue in its present version, never a mixture; None where there is none."""
+        """A tenant's catalogue as it is now, never a mixture; None where there is none."""
         ...
 
     async def replace(self, tenant: str, catalogue: Catalogue) -> None:

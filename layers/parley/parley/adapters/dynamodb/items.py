@@ -1,8 +1,8 @@
 """Domain values as items of a table, and back.
 
-An item is a flat mapping of text and whole numbers; what is absent is None. Times are ISO 8601 in
-UTC with microseconds, enumerations their values, and mappings JSON text, which unlike DynamoDB's
-own maps keeps its order and every JSON number. Keys aren't part of it: see `keys`.
+An item is a flat mapping of text, whole numbers and bytes; what is absent is None. Times are ISO
+8601 in UTC with microseconds, enumerations their values, and mappings JSON text, which unlike
+DynamoDB's own maps keeps its order and every JSON number. Keys aren't part of it: see `keys`.
 """
 
 import json
@@ -29,24 +29,33 @@ from parley.domain.tenants import ApiKey, KeyKind, Limits, ModelRoute, Tenant
 from parley.domain.turns import UsageRecord
 
 Item = dict[str, Any]
-"""Attributes by name, in Python's values: `str`, `int` or, to be left out, None."""
+"""Attributes by name, in Python's values: `str`, `int`, `bytes` or, to be left out, None."""
 
 
 # DynamoDB's own notation -----------------------------------------------------------------------
 
 
-def encode(item: Mapping[str, str | int | None]) -> dict[str, dict[str, str]]:
+def encode(item: Mapping[str, str | int | bytes | None]) -> dict[str, dict[str, str | bytes]]:
     """An item as DynamoDB's requests carry it."""
-    return {
-        name: {"N": str(value)} if isinstance(value, int) else {"S": value}
-        for name, value in item.items()
-        if value is not None
-    }
+    return {name: _encode(value) for name, value in item.items() if value is not None}
+
+
+def _encode(value: str | int | bytes) -> dict[str, str | bytes]:
+    match value:
+        case int():
+            return {"N": str(value)}
+        case bytes():
+            return {"B": value}
+        case _:
+            return {"S": value}
 
 
 def decode(raw: Mapping[str, Mapping[str, Any]]) -> Item:
     """An item as DynamoDB's responses carry it, read back."""
-    return {name: int(value["N"]) if "N" in value else value["S"] for name, value in raw.items()}
+    return {
+        name: int(value["N"]) if "N" in value else value["S"] if "S" in value else value["B"]
+        for name, value in raw.items()
+    }
 
 
 # Conversations ---------------------------------------------------------------------------------

@@ -248,6 +248,21 @@ def persona_alias(tenant: str, alias: str) -> Key:
     return Key(_tenant(tenant), f"alias#{_name(alias)}")
 
 
+def catalogue(tenant: str) -> Key:
+    """Which version of a tenant's catalogue is the present one."""
+    return Key(_tenant(tenant), "catalogue")
+
+
+def catalogue_part(tenant: str, version: str, number: int) -> Key:
+    """One part of one version of a tenant's catalogue."""
+    return Key(f"{_tenant(tenant)}#P#{version}", f"part#{number:04}")
+
+
+def catalogue_parts(tenant: str, version: str) -> Range:
+    """All parts of one version of a tenant's catalogue."""
+    return Range(f"{_tenant(tenant)}#P#{version}", "part#", f"part#{_AFTER_ALL}")
+
+
 # Parts of keys ---------------------------------------------------------------------------------
 
 
