@@ -3,7 +3,6 @@
 from parley.bootstrap import services
 from parley.dialects.apps import APPS, codec
 from parley.dialects.apps.schema import FeedbackBody, FeedbackOut
-from parley.dialects.apps.users import as_user
 from parley.domain.conversations import Rating
 from parley.domain.ids import MessageId
 from parley.edge.handler import lambda_handler
@@ -16,7 +15,7 @@ router = routes_of(APPS)
 async def rate_message(message_id: str, body: FeedbackBody, caller: CallerOf) -> FeedbackOut:
     """Like or dislike an answer; null takes it back."""
     exchange = await services().apps.rate(
-        as_user(caller, body.user),
+        caller.acting_for(body.user),
         MessageId.parse(message_id),
         Rating(body.rating) if body.rating else None,
     )

@@ -3,7 +3,6 @@
 from parley.bootstrap import services
 from parley.dialects.apps import APPS
 from parley.dialects.apps.schema import ResultOut, UserBody
-from parley.dialects.apps.users import as_user
 from parley.domain.ids import MessageId
 from parley.edge.handler import lambda_handler
 from parley.edge.routing import CallerOf, routes_of
@@ -14,7 +13,7 @@ router = routes_of(APPS)
 @router.post("/ai/v1/chat-messages/{task_id}/stop")
 async def stop_message(task_id: str, body: UserBody, caller: CallerOf) -> ResultOut:
     """Stop an answer where it is; what was said so far is kept. One that has ended stays so."""
-    await services().turns.stop(as_user(caller, body.user), MessageId.parse(task_id))
+    await services().turns.stop(caller.acting_for(body.user), MessageId.parse(task_id))
     return ResultOut()
 
 

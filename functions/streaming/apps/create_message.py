@@ -7,7 +7,6 @@ from starlette.responses import Response
 from parley.bootstrap import services
 from parley.dialects.apps import APPS, codec
 from parley.dialects.apps.schema import AnswerOut, ChatBody
-from parley.dialects.apps.users import as_user
 from parley.edge.routing import CallerOf, routes_of
 from parley.edge.sse import STREAMED, event_stream
 
@@ -21,7 +20,7 @@ async def create_message(body: ChatBody, caller: CallerOf) -> AnswerOut | Respon
     Without a conversation the inputs fill the app's form and begin one.
     """
     began = time.perf_counter()
-    caller = as_user(caller, body.user)
+    caller = caller.acting_for(body.user)
     turn, conversation_id = await services().apps.ask(
         caller,
         body.conversation_id,

@@ -3,7 +3,6 @@
 from parley.bootstrap import services
 from parley.dialects.apps import APPS
 from parley.dialects.apps.schema import SuggestedOut
-from parley.dialects.apps.users import as_user
 from parley.dialects.fields import Identifier
 from parley.domain.ids import MessageId
 from parley.edge.routing import CallerOf, routes_of
@@ -12,11 +11,9 @@ router = routes_of(APPS)
 
 
 @router.get("/ai/v1/messages/{message_id}/suggested")
-async def suggest_questions(
-    message_id: str, caller: CallerOf, user: Identifier | None = None
-) -> SuggestedOut:
+async def suggest_questions(message_id: str, caller: CallerOf, user: Identifier) -> SuggestedOut:
     """Ask the model for up to three questions that could follow an answer."""
     questions = await services().apps.suggest(
-        as_user(caller, user), MessageId.parse(message_id), dialect=APPS.name
+        caller.acting_for(user), MessageId.parse(message_id), dialect=APPS.name
     )
     return SuggestedOut(data=questions)

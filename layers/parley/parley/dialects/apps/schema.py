@@ -39,7 +39,7 @@ class ChatBody(BaseModel):
     query: Annotated[Text, Field(min_length=1)]
     response_mode: Literal["blocking", "streaming"] | None = "blocking"
     conversation_id: Reference | None = None
-    user: Identifier | None = None
+    user: Identifier
     files: Annotated[list[Any], Field(max_length=0)] | None = None
     """Files can't be read by any model here, so there must be none."""
     auto_generate_name: Annotated[bool, _or(default=True)] = True
@@ -47,6 +47,14 @@ class ChatBody(BaseModel):
 
 class UserBody(BaseModel):
     """Who asks, where that is all there is to say."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"user": "abc-123"}]})
+
+    user: Identifier
+
+
+class OptionalUserBody(BaseModel):
+    """Who asks, where the credential may have said it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user": "abc-123"}]})
 
@@ -63,11 +71,17 @@ class FeedbackBody(UserBody):
     rating: Literal["like", "dislike"] | None = None
 
 
-class RenameBody(UserBody):
+class RenameBody(OptionalUserBody):
     """POST /ai/v1/conversations/{conversation_id}/name."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"name": "Coffee ceremony", "user": "abc-123"}]}
+        json_schema_extra={
+            "examples": [{"name": "Coffee ceremony", "user": "abc-123"}],
+            "anyOf": [
+                {"required": ["name"], "properties": {"name": {"type": "string"}}},
+                {"required": ["auto_generate"], "properties": {"auto_generate": {"const": True}}},
+            ],
+        }
     )
 
     name: ShortText | None = None
