@@ -7,6 +7,8 @@ import pytest
 
 from parley.adapters.dynamodb import items, keys
 from parley.adapters.dynamodb.client import Database, Tables, put
+from parley.domain.apps import App, InputField, InputKind
+from parley.domain.conversations import Parameters
 from parley.domain.tenants import ApiKey, KeyKind, Limits, ModelRoute, Tenant
 from tests.support.stores import Stores
 
@@ -52,6 +54,32 @@ async def test_the_first_model_stays_the_default(stores: Stores) -> None:
     assert tenant is not None
     assert tenant.default_model == "z-first"
     assert list(tenant.models) == ["z-first", "a-second", "*"]
+
+
+async def test_an_app_is_read_as_it_was_put(stores: Stores) -> None:
+    assert await stores.directory.get_app(stores.tenant) is None
+    bare = App(name="ቡና")
+    whole = App(
+        name="Guide",
+        description="Shows people around.",
+        author="Parley",
+        tags=("travel", "food"),
+        prompt_template="You show {{ guest }} around.",
+        form=(
+            InputField(variable="guest", label="Guest", required=True, max_length=10),
+            InputField(
+                variable="city", label="City", kind=InputKind.SELECT, options=("Axum", "Harar")
+            ),
+        ),
+        opening_statement="Welcome!",
+        suggested_questions=("What is there to see?",),
+        suggests_after_answer=True,
+        model="any",
+        parameters=Parameters(temperature=0.5, stop=("END",)),
+    )
+    for app in (bare, whole):
+        await stores.directory.put_app(stores.tenant, app)
+        assert await stores.directory.get_app(stores.tenant) == app
 
 
 async def test_limits_that_a_stored_tenant_lacks_are_the_defaults(

@@ -34,6 +34,9 @@ _TOKENS_TO_SUGGEST_FROM = 500
 _QUESTION = re.compile(r"\u00bf?[^\W\d_].*[?\uff1f\u061f\u1367]")
 """From the first letter, behind what numbers a list, to the last question mark of any script."""
 
+_SEPARATOR = re.compile(r'\n|"\s*,\s*"')
+"""What separates the lines of a list, and the strings of an array that broke off."""
+
 _SAMPLING = Parameters(temperature=0, max_tokens=200)
 
 
@@ -288,7 +291,7 @@ def read_questions(text: str) -> list[str]:
         listed = json.loads(array[0]) if array else None
     except ValueError:
         listed = None
-    candidates = listed if isinstance(listed, list) else text.splitlines()
+    candidates = listed if isinstance(listed, list) else _SEPARATOR.split(text)
     found = (_QUESTION.search(each) for each in candidates if isinstance(each, str))
     questions = [each[0] for each in found if each and len(each[0]) <= LONGEST_SUGGESTION]
     return list(dict.fromkeys(questions))[:MOST_SUGGESTIONS]
