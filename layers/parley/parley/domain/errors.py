@@ -119,3 +119,15 @@ class StoreUnavailable(ParleyError):
     """The store can't be reached or throttles us; nothing was changed as far as we know."""
 
     code = "store_unavailable"
+
+
+class TooManyConnections(RateLimited):
+    """The tenant has as many connections open as it may have."""
+
+    code = "too_many_connections"
+
+
+class ConnectionGone(ParleyError):
+    """The connection isn't open: it has been closed, or its handshake hasn't ended yet."""
+
+    code = "connection_gone"

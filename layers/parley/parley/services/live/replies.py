@@ -1,0 +1,168 @@
+"""Answers accepted messages and writes the replies into their chats' logs as they are made."""
+
+import asyncio
+import logging
+from contextlib import aclosing
+
+from parley.domain.errors import ParleyError
+from parley.domain.sockets import (
+    Answer,
+    ChatEvent,
+    ChatRef,
+    ErrorOccurred,
+    ReplyEnded,
+    ReplyStarted,
+    ReplyText,
+)
+from parley.domain.tenants import Caller
+from parley.domain.turns import Failed, Finished, TextDelta
+from parley.ports import Clock, EventLog
+from parley.services.live.courier import Courier
+from parley.services.live.wire import Wire, pieces
+from parley.services.turns import Turn, Turns
+
+log = logging.getLogger(__name__)
+
+
+class Replies:
+    """Answers messages; what a reply becomes doesn't depend on anybody listening."""
+
+    def __init__(
+        self,
+        turns: Turns,
+        events: EventLog,
+        courier: Courier,
+        wire: Wire,
+        clock: Clock,
+        *,
+        write_seconds: float = 0.1,
+    ) -> None:
+        """Put the ports in place.
+
+        Args:
+            write_seconds: what a model says in this time is written as one entry, so that the
+                number of writes doesn't depend on how small its pieces are.
+        """
+        self._turns = turns
+        self._events = events
+        self._courier = courier
+        self._wire = wire
+        self._clock = clock
+        self._write_seconds = write_seconds
+
+    async def answer(self, caller: Caller, job: Answer) -> None:
+        """Answer a message unless somebody does so already; return when all is told."""
+        chat = job.connection.chat
+        if not await self._events.claim(chat.tenant, job.turn):
+            return
+        async with self._courier.on_duty(chat) as news:
+            script = _Script(self._events, self._clock, chat, news)
+            try:
+                turn = await self._turns.take_up(caller, job.turn, dialect=self._wire.name)
+            except ParleyError as error:
+                script.say(ErrorOccurred(self._wire.describe(error), job.turn))
+            else:
+                script.say(ReplyStarted(job.turn))
+                await self._follow(turn, script)
+            await script.end()
+        await self._courier.see_off(chat, script.position)
+
+    async def _follow(self, turn: Turn, script: "_Script") -> None:
+        """Write down what a turn says until it ends."""
+        writing = asyncio.create_task(script.keep_up(self._write_seconds))
+        try:
+            async with aclosing(turn.events()) as events:
+                async for event in events:
+                    match event:
+                        case TextDelta(text):
+                            script.say(ReplyText(turn.reply.id, text))
+                        case Finished(reply):
+                            script.say(
+                                ReplyEnded(reply.id, reply.status, reply.finish_reason, reply.usage)
+                            )
+                        case Failed(reply, error):
+                            script.say(ErrorOccurred(self._wire.describe(error), reply.id))
+        finally:
+            script.is_over.set()
+            await writing
+
+
+class _Script:
+    """What is to be written into a chat's log, in order."""
+
+    def __init__(self, events: EventLog, clock: Clock, chat: ChatRef, news: asyncio.Event) -> None:
+        self.is_over = asyncio.Event()
+        self.position = 0
+        """Of what was written last."""
+        self._events = events
+        self._clock = clock
+        self._chat = chat
+        self._news = news
+        self._pending: list[ChatEvent] = []
+        self._added = asyncio.Event()
+
+    def say(self, event: ChatEvent) -> None:
+        """Note what is to be written."""
+        self._pending.append(event)
+        self._added.set()
+
+    async def keep_up(self, pause: float) -> None:
+        """Write what is noted, again and again with a pause, until the script is over."""
+        while not self.is_over.is_set():
+            await _either(self._added, self.is_over)
+            self._added.clear()
+            await self._write()
+            await _either(self.is_over, seconds=pause)
+
+    async def end(self) -> None:
+        """Write what is left, patiently: a reader waits for it."""
+        for pause in (0.2, 1, 5):
+            await self._write()
+            if not self._pending:
+                return
+            await asyncio.sleep(pause)
+        log.error("the end of a reply could not be told")
+
+    async def _write(self) -> None:
+        """Write all that is noted; what can't be written now stays noted."""
+        while self._pending:
+            event, taken = _first(self._pending)
+            part, *rest = _parts(event)
+            try:
+                entry = await self._events.append(
+                    self._chat, part, at=self._clock.now(), behind=self.position
+                )
+            except ParleyError as error:
+                log.warning("an event couldn't be written: %s", error.code)
+                return
+            self._pending[:taken] = rest
+            self.position = entry.position
+            self._news.set()
+
+
+def _first(pending: list[ChatEvent]) -> tuple[ChatEvent, int]:
+    """The first event, with pieces of text that follow each other put together; and how many."""
+    first = pending[0]
+    if not isinstance(first, ReplyText):
+        return first, 1
+    texts: list[str] = []
+    for event in pending:
+        if not isinstance(event, ReplyText):
+            break
+        texts.append(event.text)
+    return ReplyText(first.message, "".join(texts)), len(texts)
+
+
+def _parts(event: ChatEvent) -> list[ChatEvent]:
+    """An event, its text cut where a frame can't hold it."""
+    if isinstance(event, ReplyText):
+        return [ReplyText(event.message, piece) for piece in pieces(event.text)]
+    return [event]
+
+
+async def _either(*events: asyncio.Event, seconds: float | None = None) -> None:
+    """Wait until one of some events is set, or for so many seconds."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for each in waiting:
+        each.cancel()
