@@ -43,6 +43,21 @@ async def test_silence_is_filled_with_comments_that_belong_to_the_next_event(
     assert set(rest[:-1]) <= {b": ping\n"}
 
 
+async def test_a_dialect_may_fill_silence_with_an_event_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sse, "KEEP_ALIVE_SECONDS", 0.001)
+
+    async def events() -> AsyncGenerator[bytes, None]:
+        await asyncio.Event().wait()
+        yield b""
+
+    iterator = sse.event_stream(events(), b"event: ping\n\n").body_iterator
+    assert isinstance(iterator, AsyncGenerator)
+    async with aclosing(iterator) as stream:
+        assert await anext(stream) == b"event: ping\n\n"
+
+
 async def test_a_reader_who_leaves_closes_the_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "KEEP_ALIVE_SECONDS", 0.001)
     closed = asyncio.Event()
