@@ -40,7 +40,9 @@ class Answer:
 
     @property
     def usage(self) -> Usage:
-        return self._completed.usage
+        counted = self._completed.usage
+        assert counted is not None
+        return counted
 
     @property
     def _completed(self) -> Completed:

@@ -110,9 +110,19 @@ class ModelUnavailable(ModelError):
 
 
 class ModelThrottled(ModelError):
-    """The model's owner limits us right now; trying again later helps."""
+    """The model's owner limits us right now; trying again later helps.
+
+    Attributes:
+        retry_after: seconds until the model takes requests again, where its owner tells.
+    """
 
     code = "model_throttled"
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, param: str | None = None
+    ) -> None:
+        super().__init__(message, param=param)
+        self.retry_after = retry_after
 
 
 class StoreUnavailable(ParleyError):

@@ -100,7 +100,8 @@ class Completed:
     """The model has ended its reply by itself."""
 
     finish_reason: FinishReason
-    usage: Usage
+    usage: Usage | None
+    """None where the back end didn't count; it is never guessed."""
 
 
 ModelEvent = Accepted | TextDelta | ReasoningDelta | ToolCallDelta | Completed
