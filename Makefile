@@ -10,7 +10,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev test check build sam-local bench lock clean
+.PHONY: help dev test check build sam-local bench openapi lock clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -32,6 +32,7 @@ check: $(DEV) $(SAM_CLI) ## Lint, format, types, import rules, template, locks
 	$(SAM) validate
 	$(SAM) validate --lint
 	scripts/lock --check
+	.venv/bin/python -m local.openapi --check
 
 build: $(SAM_CLI) ## Build what is deployed (ARCHITECTURE=arm64, EMBEDDED_MODEL=1)
 	scripts/build
@@ -41,6 +42,9 @@ sam-local: $(DEV) $(SAM_CLI) ## Serve on http://127.0.0.1:3000 from Docker, by `
 
 bench: $(DEV) ## Print how fast it is on this machine
 	.venv/bin/python -m bench
+
+openapi: $(DEV) ## Write the OpenAPI document anew after a change of routes
+	.venv/bin/python -m local.openapi
 
 lock: ## Lock the dependencies anew after a change of pyproject.toml (ARGS=--upgrade: newest versions)
 	scripts/lock $(ARGS)

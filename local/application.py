@@ -1,10 +1,9 @@
-"""The local REST API as one ASGI application: gateway, functions and documentation on one port."""
+"""The local REST API as one ASGI application: gateway and functions on one port."""
 
 import base64
 import logging
 import time
 
-from local import docs
 from local.asgi import Message, Receive, Scope, Send
 from local.gateway import (
     MAX_EVENT_BYTES,
@@ -18,6 +17,7 @@ from local.gateway import (
     own_headers,
 )
 from local.intrinsics import Evaluator
+from local.lifespan import live
 from local.routes import Match, Router, routes
 from local.runtime import Invoker, LambdaContext, adapter_headers, load_module
 from local.template import Template
@@ -37,7 +37,6 @@ class LocalApi:
         self._router = Router(declared)
         self._gateway = Gateway(template, evaluator)
         self._invoker = Invoker()
-        self._documentation = docs.documentation(declared)
         self._streaming = {
             route.function.module: load_module(route.function).app
             for route in declared
@@ -45,13 +44,10 @@ class LocalApi:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request, or the life of the streaming application."""
+        """Serve one HTTP request, or the lives of the streaming applications."""
         match scope["type"]:
             case "lifespan":
-                (streaming,) = self._streaming.values()
-                await streaming(scope, receive, send)
-            case "http" if _is_documentation(scope["path"]):
-                await self._documentation(scope, receive, send)
+                await live(self._streaming.values(), receive, send)
             case "http":
                 access = _AccessLog(scope, send)
                 try:
@@ -138,10 +134,6 @@ class _AccessLog:
     def close(self) -> None:
         elapsed = (time.monotonic() - self._began) * 1000
         logger.info("%s %s %.0f ms", self._line, self._status or "no answer", elapsed)
-
-
-def _is_documentation(path: str) -> bool:
-    return path in {docs.PATH, docs.SCHEMA_PATH} or path.startswith(f"{docs.PATH}/")
 
 
 async def _read(receive: Receive) -> bytes | None:

@@ -194,7 +194,7 @@ def test_continue_session_tells_a_failure_in_the_stream_as_its_last_event(invoke
     assert error["message"]
 
 
-# Bodies as the documentation writes them -----------------------------------------------------------
+# Bodies as the documentation writes them ---------------------------------------------------------
 
 AS_DOCUMENTED = """{
 "persona": { "persona_id": 1, "version_type": "next" }

@@ -5,17 +5,27 @@ from itertools import takewhile
 
 from parley.dialects import Dialect
 from parley.dialects.apps import APPS
+from parley.dialects.consultant import CONSULTANT
+from parley.dialects.docs import DOCS
 from parley.dialects.openai import OPENAI
 from parley.dialects.personas import PERSONAS
 from parley.dialects.sessions import SESSIONS
 from parley.dialects.tenant import TENANT
 
-DIALECTS = (OPENAI, SESSIONS, TENANT, APPS, PERSONAS)
+DIALECTS = (OPENAI, SESSIONS, TENANT, APPS, PERSONAS, CONSULTANT, DOCS)
 
-_PATHS = [
-    (re.compile(re.sub(r"\{\w+\}", "[^/]+", template)), dialect, methods)
+_ROUTES = [
+    (template, dialect, methods)
     for dialect in DIALECTS
     for template, methods in sorted(dialect.routes.items())
+]
+
+# As in API Gateway a fixed segment goes before a variable one: `/v1/chat/stream` isn't a chat's.
+_PATHS = [
+    (re.compile(re.sub(r"\{\w+\}", "[^/]+", template)), dialect, methods)
+    for template, dialect, methods in sorted(
+        _ROUTES, key=lambda route: [part.startswith("{") for part in route[0].split("/")]
+    )
 ]
 
 

@@ -2,14 +2,14 @@
 
 A route made through `routes_of` admits nobody without a valid credential, counts against the
 tenant's limit, answers every error in its dialect's envelope and carries a request id. A route
-can't forget any of it.
+can't forget any of it. One made through `public_routes_of` admits everybody, and does the rest.
 """
 
 import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Depends, Request, Security
@@ -23,15 +23,42 @@ from starlette.types import Message, Scope
 
 from parley.bootstrap import services
 from parley.dialects import Dialect
-from parley.domain.errors import InvalidRequest, ParleyError
+from parley.domain.errors import (
+    InvalidRequest,
+    ModelError,
+    ModelUnavailable,
+    NotFound,
+    ParleyError,
+    RateLimited,
+    Unauthenticated,
+)
 from parley.domain.tenants import Caller
-from parley.edge.errors import BodyTooLarge, invalid, render
+from parley.edge.errors import BodyTooLarge, invalid, render, status_of
 from parley.services.limits import LimitReached
 
 log = logging.getLogger(__name__)
 
-_bearer = HTTPBearer(auto_error=False, description="An API key")
-_api_key = APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key")
+_CREDENTIALS = (
+    HTTPBearer(
+        scheme_name="ApiKeyBearer",
+        bearerFormat="API key",
+        description="An API key, as OpenAI's clients send it: `Authorization: Bearer sk_test_...`",
+        auto_error=False,
+    ),
+    APIKeyHeader(
+        name="X-API-Key",
+        scheme_name="ApiKey",
+        description="An API key, or a token: `X-API-Key: sk_test_...`",
+        auto_error=False,
+    ),
+    HTTPBearer(
+        scheme_name="Token",
+        bearerFormat="JWT",
+        description="A token of `POST /api/chat/get_token`: `Authorization: Bearer eyJ...`",
+        auto_error=False,
+    ),
+)
+"""For the OpenAPI document; the credential itself is read by `_credential`."""
 
 
 def _caller(request: Request) -> Caller:
@@ -45,22 +72,65 @@ CallerOf = Annotated[Caller, Depends(_caller)]
 
 def routes_of(dialect: Dialect) -> APIRouter:
     """A router whose routes speak this dialect."""
-    failure = {
-        "content": {"application/json": {"schema": dialect.error_schema}},
-    }
     return APIRouter(
         route_class=type(f"{dialect.name.title()}Route", (_Route,), {"dialect": dialect}),
-        dependencies=[Security(_bearer), Security(_api_key)],
+        dependencies=[Security(scheme) for scheme in _CREDENTIALS],
         tags=[dialect.name],
         responses={
-            "4XX": {"description": "The request can't be served as it is.", **failure},
-            "5XX": {"description": "The store or the model failed.", **failure},
+            "4XX": {
+                "description": "The request can't be served as it is.",
+                **_described(dialect, _REFUSALS),
+            },
+            "5XX": {
+                "description": "The store or the model failed.",
+                **_described(dialect, _FAILURES),
+            },
         },
     )
 
 
+def public_routes_of(dialect: Dialect) -> APIRouter:
+    """A router whose routes answer everybody: they know no caller, and no limit holds for them."""
+    return APIRouter(
+        route_class=type(f"{dialect.name.title()}Route", (_PublicRoute,), {"dialect": dialect}),
+        include_in_schema=False,
+    )
+
+
+_REFUSALS = (
+    InvalidRequest("limit: Input should be a valid integer.", param="limit"),
+    Unauthenticated("Incorrect API key provided."),
+    NotFound("No such conversation."),
+    RateLimited(
+        "The limit of 100 requests a minute is reached. Try again in 21 seconds.", retry_after=21
+    ),
+)
+_FAILURES = (
+    ModelError("The model failed."),
+    ModelUnavailable("The model can't be reached right now. Please try again."),
+)
+"""Examples of what goes wrong, one for each status."""
+
+
+def _described(dialect: Dialect, examples: Iterable[ParleyError]) -> dict[str, Any]:
+    """What the OpenAPI document shows of a dialect's errors."""
+    shown = {
+        str(status_of(error)): {
+            "summary": error.code,
+            "value": dialect.envelope(error, status_of(error)),
+        }
+        for error in examples
+    }
+    return {"content": {"application/json": {"schema": dialect.error_schema, "examples": shown}}}
+
+
 class _Route(APIRoute):
     dialect: ClassVar[Dialect]
+
+    async def admit(self, request: Request) -> None:
+        """Learn who is calling, and count the request."""
+        request.state.caller = await services().credentials.authenticate(_credential(request))
+        request.state.allowance = await services().limits.admit(request.state.caller)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler with what every route has in common."""
@@ -70,10 +140,7 @@ class _Route(APIRoute):
             began = time.perf_counter()
             request.state.allowance = None
             try:
-                request.state.caller = await services().credentials.authenticate(
-                    _credential(request)
-                )
-                request.state.allowance = await services().limits.admit(request.state.caller)
+                await self.admit(request)
                 response = await answer(await _readable(request, self.dialect))
             except ClientDisconnect:
                 raise
@@ -106,6 +173,18 @@ class _Route(APIRoute):
                 "key_id": caller and caller.key_id,
             },
         )
+
+
+class _PublicRoute(_Route):
+    async def admit(self, request: Request) -> None:
+        """Let everybody in."""
+
+
+def base_path(request: Request) -> str:
+    """What stands before every route's path for clients, such as a stage: `/prod`, or nothing."""
+    context = request.scope.get("aws.event", {}).get("requestContext", {})
+    asked: str = context.get("path") or request.url.path
+    return asked.rstrip("/").removesuffix(request.url.path)
 
 
 def request_id(scope: Scope) -> str:

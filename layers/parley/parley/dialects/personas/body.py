@@ -10,7 +10,7 @@ MOST_COMMAS = 8
 
 
 def mend(body: str) -> str:
-    """The body with the commas that are missing before members, where nothing else is wrong with it.
+    """The body with the commas that are missing before members, where nothing else is wrong.
 
     The API's documentation has an example that begins a session with the body
 
