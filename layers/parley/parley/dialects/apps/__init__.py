@@ -2,7 +2,7 @@
 
 from parley.dialects import Dialect
 from parley.dialects.apps.errors import ERROR_SCHEMA, envelope
-from parley.dialects.apps.headers import headers
+from parley.dialects.limits import headers
 
 APPS = Dialect(
     name="apps",

@@ -2,7 +2,7 @@
 
 from parley.dialects import Dialect
 from parley.dialects.consultant.errors import ERROR_SCHEMA, envelope
-from parley.dialects.tenant.headers import headers
+from parley.dialects.limits import headers
 
 CONSULTANT = Dialect(
     name="consultant",

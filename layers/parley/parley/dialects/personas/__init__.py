@@ -1,9 +1,9 @@
 """Chats with personas: a token for a user, a session begun and continued, both streamed."""
 
 from parley.dialects import Dialect
+from parley.dialects.limits import headers
 from parley.dialects.personas.body import mend
 from parley.dialects.personas.errors import ERROR_SCHEMA, envelope
-from parley.dialects.tenant.headers import headers
 
 PERSONAS = Dialect(
     name="personas",

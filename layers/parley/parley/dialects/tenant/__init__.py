@@ -1,8 +1,8 @@
 """Chats of a tenant's users: managed over HTTP, held over a WebSocket."""
 
 from parley.dialects import Dialect
+from parley.dialects.limits import headers
 from parley.dialects.tenant.errors import ERROR_SCHEMA, envelope
-from parley.dialects.tenant.headers import headers
 
 TENANT = Dialect(
     name="tenant",

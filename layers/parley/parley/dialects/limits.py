@@ -1,4 +1,4 @@
-"""The rate limit as the headers of every reply tell it."""
+"""The rate limit as the headers of every reply tell it, in all dialects but OpenAI's."""
 
 from parley.services.limits import Allowance
 
