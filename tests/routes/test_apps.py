@@ -483,6 +483,13 @@ def test_a_tenant_without_an_app_is_answered_without_a_form(
     assert (listed["inputs"], listed["introduction"]) == ({}, "")
 
 
+def test_every_reply_tells_what_is_left_of_the_limit(invoke: Invoke) -> None:
+    headers = invoke("apps/get_meta").headers
+    assert headers["x-ratelimit-limit"] == "100"
+    assert int(headers["x-ratelimit-remaining"]) < 100
+    assert int(headers["x-ratelimit-reset"]) % 60 == 0
+
+
 def test_a_refusal_has_difys_codes(invoke: Invoke) -> None:
     reply = invoke("apps/get_info", headers={"Authorization": "Bearer sk_test_wrong"})
     assert refusal(reply) == (401, "unauthorized", None)
