@@ -4,6 +4,7 @@ import filecmp
 import os
 import sys
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import boto3
@@ -55,7 +56,8 @@ def code() -> Code:
 
 
 def _differ(source: Path, built: Path) -> bool:
-    files = [path.relative_to(source) for path in source.rglob("*.py")]
+    kinds = (source.rglob(kind) for kind in ("*.py", "*.sh"))
+    files = [path.relative_to(source) for path in chain.from_iterable(kinds)]
     return any(
         not (built / path).is_file() or not filecmp.cmp(source / path, built / path, shallow=False)
         for path in files

@@ -1,9 +1,7 @@
 """`python -m bench.dependencies`: what is installed, its licence, its size, its imports."""
 
-import os
 import statistics
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
@@ -14,6 +12,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from bench.code import Code, code
 from bench.table import table
 from local import ROOT
 
@@ -23,18 +22,20 @@ _PROGRAM = "import time, {0}; print(time.process_time())"
 
 def main() -> None:
     """Print a table for each group of pyproject.toml."""
+    measured = code()
     for group, requirements in declared().items():
         rows = [[requirement.name, *astuple(figures(requirement))] for requirement in requirements]
         header = ["", "version", "licence", "MB", "MB with needed"]
         if group == "runtime":
             header.append("import, ms")
             for row in rows:
-                row.append(_import_ms(row[0]))
+                row.append(_import_ms(measured, row[0]))
         print(table(group, header, rows))
     print(
         "MB: installed, without bytecode; the second with all that it needs. Import: median\n"
         f"processor time of {RUNS} fresh interpreters, less that of one which imports nothing;\n"
-        "what several import is counted for each of them."
+        "what several import is counted for each of them.\n"
+        f"Imported from: {measured.description}."
     )
 
 
@@ -113,22 +114,29 @@ def _megabytes(installed: Distribution) -> float:
     return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
 
-def _import_ms(name: str) -> float:
+def _import_ms(measured: Code, name: str) -> float:
     """Processor time of importing a package, in milliseconds."""
-    module = name.replace("-", "_")
+    module = _module(distribution(name))
     times: dict[str, list[float]] = {"sys": [], module: []}
-    _time(module)  # writes its bytecode
+    _time(measured, module)  # writes its bytecode
     for _ in range(RUNS):
         for each, some in times.items():
-            some.append(_time(each))
+            some.append(_time(measured, each))
     nothing, something = map(statistics.median, times.values())
     return 1000 * (something - nothing)
 
 
-def _time(module: str) -> float:
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
-    command = [sys.executable, "-P", "-c", _PROGRAM.format(module)]
-    done = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
+def _module(installed: Distribution) -> str:
+    """What the package is called in an import statement."""
+    tops = (file.parts[0] for file in installed.files or [] if file.parts[1:] == ("__init__.py",))
+    return next(tops)
+
+
+def _time(measured: Code, module: str) -> float:
+    command: list[str | Path] = [measured.python, "-S", "-P", "-c", _PROGRAM.format(module)]
+    done = subprocess.run(
+        command, env=measured.environment, capture_output=True, check=True, text=True
+    )
     return float(done.stdout)
 
 

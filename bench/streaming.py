@@ -89,7 +89,7 @@ def measure(code: Code, *, short_runs: int, long_runs: int, deltas: int) -> list
         cases = [
             Case("stateless completion", _completion, completion, server),
             Case("stored conversation", _message, message, server),
-            Case("bare Starlette", _bare, plain, bare_server),
+            Case("bare", _bare, plain, bare_server),
         ]
         for case in cases:
             for length in (1, deltas):
@@ -113,17 +113,11 @@ def report(code: Code, cases: list[Case], *, deltas: int) -> str:
     shorts, longs = len(cases[0].short), len(cases[0].long)
     return table(
         "2. Streaming: the streaming function's server over HTTP, a scripted model without delay",
-        (
-            "",
-            "first content, ms",
-            "CPU of 1 delta, ms",
-            "a chunk, µs CPU",
-            "a chunk, µs wall",
-        ),
+        ("", "first content, ms", "CPU of all, ms", "a chunk, µs CPU", "a chunk, µs wall"),
         rows,
-        f"Medians of {shorts} streams of 1 delta and {longs} of {deltas:,}, in turn; a chunk is",
-        f"their difference through {deltas - 1:,}. Bare: the same bytes, nothing read or stored.",
-        f"The stored conversation has {STORED} messages or more, of which 64 are read. "
+        f"Left: medians of {shorts} streams of 1 delta. Right: {longs} of {deltas:,} deltas, less",
+        f"those of 1, through {deltas - 1:,}. Bare: the same bytes from a Starlette response.",
+        f"The stored conversation has {STORED} messages or more, of which 64 are read.",
         f"Code: {code.description}.",
     )
 

@@ -44,8 +44,8 @@ def test_a_stream_has_a_first_content_before_its_end(measured: Code) -> None:
         assert 0 < long.first <= long.whole
         if sys.platform == "linux":
             assert short.cpu > 0
-    assert [case.name for case in cases][-1] == "bare Starlette"
-    assert "bare Starlette" in streaming.report(measured, cases, deltas=100)
+    assert [case.name for case in cases][-1] == "bare"
+    assert "stored conversation : bare" in streaming.report(measured, cases, deltas=100)
 
 
 def test_a_turn_takes_the_same_of_the_store_however_much_is_stored(measured: Code) -> None:
