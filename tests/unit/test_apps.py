@@ -4,9 +4,17 @@ from typing import Any
 
 import pytest
 
+from parley.adapters.models.registry import BackEnds
+from parley.adapters.system import RandomIds
 from parley.domain.apps import MAX_INPUTS_BYTES, App, InputField, InputKind, fill, title_after
 from parley.domain.errors import InvalidRequest
+from parley.domain.tenants import Caller, KeyKind, Tenant
+from parley.services import apps as services
 from parley.services.apps import read_questions
+from parley.services.conversations import Conversations
+from parley.services.turns import Turns
+from tests.support.clock import ManualClock
+from tests.support.stores import in_memory
 
 TEXT = InputField(variable="text", label="Text", kind=InputKind.PARAGRAPH)
 SELECT = InputField(
@@ -112,3 +120,29 @@ def test_a_title_is_the_first_words(question: str, title: str) -> None:
 )
 def test_questions_are_read_out_of_whatever_a_model_wrote(text: str, questions: list[str]) -> None:
     assert read_questions(text) == questions
+
+
+@pytest.mark.anyio
+async def test_a_page_too_large_for_one_reply_goes_on_where_it_ended(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "PAGE_BYTES", 25)
+    stores = in_memory(clock)
+    conversation = await stores.begin(user="anna")
+    for number in range(5):
+        await stores.take_turn(conversation, f"ask {number}", f"say {number}")
+    caller = Caller(
+        Tenant(id=stores.tenant, created_at=clock.now()), "key-1", KeyKind.TEST, user="anna"
+    )
+    conversations = Conversations(stores.conversations, clock, RandomIds())
+    turns = Turns(stores.conversations, BackEnds(), clock, RandomIds())
+    apps = services.Apps(stores.directory, stores.conversations, conversations, turns)
+    pages = []
+    before = None
+    while True:
+        page = await apps.exchanges(caller, str(conversation.id), before=before, limit=10)
+        pages.append([exchange.question.text for exchange in page.items])
+        if not page.has_more:
+            break
+        before = page.items[0].reply.id
+    assert pages == [["ask 3", "ask 4"], ["ask 1", "ask 2"], ["ask 0"]]
