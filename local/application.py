@@ -67,18 +67,18 @@ class LocalApi:
             answer = self._gateway.answer(
                 request, "MISSING_AUTHENTICATION_TOKEN", 403, "Missing Authentication Token"
             )
-            await _respond(send, answer)
+            await respond(send, answer)
             return
         event = self._gateway.event(request, match)
         if body is None or event_size(event) > MAX_EVENT_BYTES:
             answer = self._gateway.answer(
                 request, "REQUEST_TOO_LARGE", 413, "Request Entity Too Large"
             )
-            await _respond(send, answer)
+            await respond(send, answer)
         elif match.route.streams:
             await self._stream(scope, receive, _marked(send, request), match, event)
         else:
-            await _respond(send, await self._invoke(request, match, event))
+            await respond(send, await self._invoke(request, match, event))
 
     async def _invoke(self, request: Request, match: Match, event: Event) -> Response:
         function = match.route.function
@@ -174,7 +174,17 @@ def _request(scope: Scope, body: bytes) -> Request:
     )
 
 
-async def _respond(send: Send, response: Response) -> None:
+async def read_request(scope: Scope, receive: Receive) -> Request:
+    """A request with its whole body; one that is too large comes without.
+
+    Raises:
+        ConnectionError: the client left before it had sent everything.
+    """
+    return _request(scope, await _read(receive) or b"")
+
+
+async def respond(send: Send, response: Response) -> None:
+    """Send a response."""
     headers = [
         (name.lower().encode("latin-1"), value.encode("latin-1"))
         for name, value in response.headers

@@ -18,9 +18,14 @@ _REAL_ACCOUNT = (
 
 
 def of_functions(
-    template: Template, inherited: Mapping[str, str], aws_endpoint: str
+    template: Template,
+    inherited: Mapping[str, str],
+    aws_endpoint: str,
+    front_door: str | None = None,
 ) -> dict[str, str]:
     """The environment that every function runs in: all share one process, so it is their union.
+
+    The front door stands for the services by which functions reach clients and each other.
 
     What the developer's shell sets for Parley (`PARLEY_…`) wins over the template, and
     `AWS_ENDPOINT_URL_DYNAMODB` leads to another store for the tables.
@@ -29,6 +34,11 @@ def of_functions(
     for function, _ in functions(template, Evaluator(template)):
         declared |= function.environment
     own = {name: value for name, value in inherited.items() if name.startswith("PARLEY_")}
+    if front_door is not None:
+        declared |= {
+            "AWS_ENDPOINT_URL_LAMBDA": front_door,
+            "PARLEY_SOCKETS_ENDPOINT": front_door,
+        }
     return {**aws_client(inherited, aws_endpoint), **declared, **own}
 
 

@@ -9,8 +9,10 @@ from socket import socket
 import uvicorn
 
 from local import TEMPLATE, sockets
-from local.application import LocalApi
+from local.frames import Frames
 from local.processes import FAILED, READY, end_with_parent, report
+from local.socket_gateway import MAX_MESSAGE_BYTES
+from local.stack import LocalStack
 from local.template import load
 from parley.adapters.models.embedded import EmbeddedModel
 from parley.bootstrap import services
@@ -31,14 +33,14 @@ def main() -> int:
     logging.getLogger("local").setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").addFilter(_is_news)
     report("importing the handlers")
-    api = LocalApi(load(TEMPLATE))
+    stack = LocalStack(load(TEMPLATE))
     report("loading the model")
     try:
         asyncio.run(load_model())
     except ModelUnavailable as error:
         report(f"{FAILED}{error.message} PARLEY_EMBEDDED_GGUF is the path of another.")
         return 1
-    serve(api, listener)
+    serve(stack, listener)
     return 0
 
 
@@ -53,10 +55,10 @@ async def load_model() -> None:
         await model.load()
 
 
-def serve(api: LocalApi, listener: socket) -> None:
+def serve(stack: LocalStack, listener: socket) -> None:
     """Answer on a socket until a signal comes."""
     config = uvicorn.Config(
-        api,
+        stack,
         access_log=False,
         lifespan="on",
         log_config=None,
@@ -64,7 +66,10 @@ def serve(api: LocalApi, listener: socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=60,
-        ws="none",  # a REST API takes an upgrade for any other request
+        ws=Frames,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # which API Gateway doesn't offer
+        ws_ping_interval=None,  # nor does it look after its clients
     )
     _Server(config).run(sockets=[listener])
 

@@ -79,7 +79,7 @@ class Gateway:
 
     def event(self, request: Request, match: Match) -> Event:
         """The proxy event, payload format 1.0, that the matched function is invoked with."""
-        headers = _as_gateway_names(request)
+        headers = forwarded_headers(request)
         query = parse_qsl(request.query, keep_blank_values=True, errors="replace")
         is_binary = self._is_binary(request.header("content-type"))
         return {
@@ -87,9 +87,9 @@ class Gateway:
             "path": request.path,
             "httpMethod": request.method,
             "headers": dict(headers),
-            "multiValueHeaders": _multiple(headers),
+            "multiValueHeaders": multiple(headers),
             "queryStringParameters": dict(query) or None,
-            "multiValueQueryStringParameters": _multiple(query) or None,
+            "multiValueQueryStringParameters": multiple(query) or None,
             "pathParameters": dict(match.path_parameters) or None,
             "stageVariables": None,
             "requestContext": self._context(request, match.route.resource),
@@ -185,7 +185,8 @@ def event_size(event: Event) -> int:
 _CANONICAL = {"host": "Host", "user-agent": "User-Agent"}
 
 
-def _as_gateway_names(request: Request) -> Headers:
+def forwarded_headers(request: Request) -> Headers:
+    """A request's headers as the gateway hands them on, with those that it adds."""
     headers = [(_CANONICAL.get(name.lower(), name), value) for name, value in request.headers]
     forwarded = request.header("x-forwarded-for")
     _, _, port = request.header("host").rpartition(":")
@@ -207,7 +208,8 @@ def own_headers(request: Request) -> Headers:
     return [("x-amzn-RequestId", request.id), ("x-amz-apigw-id", secrets.token_urlsafe(8) + "=")]
 
 
-def _multiple(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def multiple(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """All values by name."""
     collected: dict[str, list[str]] = {}
     for name, value in pairs:
         collected.setdefault(name, []).append(value)

@@ -14,7 +14,7 @@ from socket import socket
 from watchfiles import PythonFilter, awatch
 
 from local import LAYER, ROOT, TEMPLATE, environment, screen, sockets
-from local.folder import Folder, FolderBusyError
+from local.folder import AWS_ADDRESS, Folder, FolderBusyError
 from local.processes import READY, Child, ChildFailedError, report
 from local.template import TemplateError, load
 
@@ -71,7 +71,11 @@ async def _run(options: Options) -> None:
         listener = cleanup.enter_context(_listener(options.port))
         aws = cleanup.enter_context(sockets.listen(HOST, 0))
         aws_url = f"http://{HOST}:{aws.getsockname()[1]}"
-        variables = _variables(aws_url)
+        address = folder.path / AWS_ADDRESS
+        address.write_text(aws_url)
+        cleanup.callback(address.unlink, missing_ok=True)
+        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        variables = _variables(aws_url, url)
         log = folder.path / "ministack.log"
         output = cleanup.enter_context(log.open("ab"))
         # Held by the front door too, so that it can store what is under way when this process dies.
@@ -113,7 +117,7 @@ async def _run(options: Options) -> None:
             if options.reload:
                 group.create_task(_reload(door))
             await asyncio.sleep(0)  # they begin: a change made from now on is seen
-            place = screen.Place(f"http://{HOST}:{listener.getsockname()[1]}", aws_url, folder.path)
+            place = screen.Place(url, aws_url, folder.path)
             screen.ready(place, time.monotonic() - began, reloads=options.reload)
             report(place.url)
             report(READY)
@@ -207,8 +211,8 @@ def _listener(port: int) -> socket:
         raise StackError(f"Port {port} can't be opened: {error.strerror}.") from error
 
 
-def _variables(aws_url: str) -> Mapping[str, str]:
+def _variables(aws_url: str, url: str) -> Mapping[str, str]:
     try:
-        return environment.of_functions(load(TEMPLATE), os.environ, aws_url)
+        return environment.of_functions(load(TEMPLATE), os.environ, aws_url, url)
     except TemplateError as error:
         raise StackError(str(error)) from error

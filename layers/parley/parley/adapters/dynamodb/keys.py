@@ -133,7 +133,7 @@ def window(name: str, seconds: int, start: int) -> Key:
 
 
 def entry(tenant: str, conversation: ConversationId, position: int) -> Key:
-    """An entry of a chat's log; readers and the courier stand behind all entries."""
+    """An entry of a chat's log; only readers sort behind the entries."""
     return Key(_log(tenant, conversation), f"entry#{position:016}")
 
 
@@ -167,17 +167,17 @@ def position(sort_key: str) -> int | None:
 
 def log_beginning(tenant: str, conversation: ConversationId) -> Key:
     """Where a chat's log begins, after a day in which nothing happened."""
-    return Key(_log(tenant, conversation), "~beginning")
+    return Key(_log(tenant, conversation), "beginning")
 
 
 def courier(tenant: str, conversation: ConversationId) -> Key:
     """Who tells the readers of a chat's log."""
-    return Key(_log(tenant, conversation), "~courier")
+    return Key(_log(tenant, conversation), "courier")
 
 
 def claim(tenant: str, turn: MessageId) -> Key:
     """That somebody answers an accepted message."""
-    return Key(_log(tenant, turn.conversation), f"~claim#{turn.sequence:07}")
+    return Key(_log(tenant, turn.conversation), f"claim#{turn.sequence:07}")
 
 
 def slot(tenant: str, number: int) -> Key:
