@@ -306,12 +306,13 @@ class Turns:
         await self._store.request_stop(caller.scope, turn)
         asking = self._asking.get((caller.tenant.id, turn))
         if asking is not None:
-            asking.cancel()
+            asking.get_loop().call_soon_threadsafe(asking.cancel)  # perhaps another thread's
 
     async def drain(self) -> None:
-        """Wait until every running turn is settled; for a process about to end."""
-        while self._running:
-            await asyncio.wait(self._running.values())
+        """Wait until every turn of this event loop is settled; for one about to end."""
+        here = asyncio.get_running_loop()
+        while running := [task for task in self._running.values() if task.get_loop() is here]:
+            await asyncio.wait(running)
 
     def _choose(self, caller: Caller, name: str) -> _Choice:
         route = caller.tenant.route(name)
