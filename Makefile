@@ -10,7 +10,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev test check build sam-local bench openapi lock clean
+.PHONY: help dev catalogue test check build sam-local bench openapi lock clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -18,6 +18,9 @@ help: ## List these commands
 
 dev: $(DEV) ## Serve the local stack on http://127.0.0.1:8000 (PORT=, DATA_DIR= change it)
 	@.venv/bin/python -m local
+
+catalogue: $(DEV) ## Load a shop's products: TENANT=, FILE= (STACK=: of a deployed stack)
+	@.venv/bin/python -m admin.catalogue load $(if $(STACK),--stack "$(STACK)") "$(TENANT)" "$(FILE)"
 
 test: $(DEV) ## Run all tests that need no Docker (ARGS= goes to pytest)
 	.venv/bin/pytest $(ARGS)
@@ -51,7 +54,7 @@ lock: ## Lock the dependencies anew after a change of pyproject.toml (ARGS=--upg
 
 clean: ## Remove what is built and installed; the local stack's data stays
 	rm -rf .aws-sam .venv .venv-sam .local/tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find functions layers local tests -name __pycache__ -type d -prune -exec rm -r {} +
+	find functions layers admin local tests -name __pycache__ -type d -prune -exec rm -r {} +
 
 .venv/.synced: requirements/dev.txt .python-version
 	@scripts/venv .venv requirements/dev.txt && touch $@

@@ -8,6 +8,10 @@ from pathlib import Path
 PATIENCE_SECONDS = 15.0
 """How long the processes of a stack whose supervisor was killed may take to save and end."""
 
+AWS_ADDRESS = "aws-address"
+"""The file that holds the URL of the AWS services while a stack runs, for the operator's commands.
+"""
+
 
 class FolderBusyError(Exception):
     """A running stack uses the folder; the message is its process id."""

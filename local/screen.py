@@ -17,6 +17,7 @@ DIALECTS: Mapping[str, str] = {
     "Tenant": "/api/v1",
     "Apps": "/ai/v1",
     "Personas": "/api/chat",
+    "Consultant": "/api/v1",
 }
 """Path of each dialect's base URL."""
 

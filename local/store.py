@@ -24,12 +24,14 @@ from hypercorn.config import Config
 from local import ROOT, TEMPLATE, environment, sockets
 from local.asgi import Receive, Scope, Send
 from local.demo_app import seed_conversation
+from local.demo_catalogue import seed_catalogue
 from local.folder import Folder, FolderBusyError
 from local.intrinsics import REGION
 from local.processes import READY, end_with_parent, report
 from local.provision import create_secrets, create_tables
 from local.seed import seed, seed_personas
 from local.template import Template, TemplateError, load
+from parley.adapters.dynamodb.catalogues import DynamoCatalogues
 from parley.adapters.secrets import SecretsManager
 from parley.adapters.system import SystemClock
 from parley.bootstrap import services
@@ -125,6 +127,8 @@ async def _seed() -> None:
     await seed(services().directory, pepper)
     await seed_conversation(services().store)
     await seed_personas(services().personas)
+    basics = services().basics
+    await seed_catalogue(DynamoCatalogues(basics.database, basics.tables))
 
 
 class Checkpoints:

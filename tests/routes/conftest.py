@@ -15,11 +15,12 @@ import pytest
 from moto import mock_aws
 
 from local import environment, provision
+from local.demo_catalogue import seed_catalogue
 from local.intrinsics import Evaluator
 from local.routes import functions
 from local.seed import seed, seed_personas
 from local.template import load
-from parley import bootstrap
+from parley import bootstrap, bootstrap_search
 from parley.domain.conversations import Conversation
 from parley.domain.ids import ConversationId
 from parley.domain.tenants import ModelRoute, Tenant
@@ -106,7 +107,7 @@ def services(
     for name, value in variables.items():
         if name.startswith(("AWS_", "PARLEY_")) and value:
             monkeypatch.setenv(name, value)
-    bootstrap.services.cache_clear()
+    forget()
     with mock_aws():
         provision.create_tables(TEMPLATE, boto3.client("dynamodb"))
         provision.create_secrets(TEMPLATE, boto3.client("secretsmanager"))
@@ -117,8 +118,16 @@ def services(
         demo = Tenant(id="demo", created_at=NOW, models=models)
         loop.run_until_complete(made.directory.put_tenant(demo))
         loop.run_until_complete(seed_personas(made.personas))
+        loop.run_until_complete(seed_catalogue(bootstrap_search.catalogues()))
         yield made
+    forget()
+
+
+def forget() -> None:
+    """Make the next call begin a fresh process, as far as services go."""
     bootstrap.services.cache_clear()
+    bootstrap_search.catalogues.cache_clear()
+    bootstrap_search.consultant.cache_clear()
 
 
 def _pepper() -> str:
@@ -163,7 +172,9 @@ def invoke(services: bootstrap.Services) -> Invoke:
         if body:
             event["body"] = json.dumps(json.loads(event["body"]) | body)
         module = f"functions.{name.replace('/', '.')}"
-        function = declared.get(module) or declared["functions.streaming.app"]
+        dialect, _, _ = name.partition("/")
+        streaming = declared.get(f"functions.streaming.{dialect}_app")
+        function = declared.get(module) or streaming or declared["functions.streaming.app"]
         handler = getattr(importlib.import_module(function.module), function.attribute)
         answer = handler(event, Context())
         assert answer["isBase64Encoded"] is False

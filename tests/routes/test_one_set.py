@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[2]
 TEMPLATE = load(ROOT / "template.yaml")
 DECLARED = routes(TEMPLATE, Evaluator(TEMPLATE))
 
+STREAMING = {"functions.streaming.app", "functions.streaming.consultant_app"}
+"""The applications behind streaming routes."""
+
 Route = tuple[str, str]
 """A method and a path."""
 
@@ -26,7 +29,7 @@ def modules() -> dict[str, APIRouter | None]:
     found = {}
     for file in sorted((ROOT / "functions").rglob("*.py")):
         parts = file.relative_to(ROOT).with_suffix("").parts
-        if parts[-1] in {"__init__", "app"}:
+        if parts[-1] == "__init__" or ".".join(parts) in STREAMING:
             continue
         module = importlib.import_module(".".join(parts))
         found["/".join(parts[-2:])] = getattr(module, "router", None)
@@ -51,9 +54,14 @@ def declared() -> dict[Route, str]:
     }
 
 
-def test_a_route_module_serves_one_route_and_the_template_declares_it() -> None:
+def test_a_route_module_serves_one_operation_and_the_template_declares_it() -> None:
+    """At one path, or at several that begin differently."""
     served = {name: routes_of(router) for name, router in modules().items() if router}
-    assert all(len(found) == 1 for found in served.values()), served
+    for found in served.values():
+        methods, paths = zip(*found, strict=True)
+        assert len(set(methods)) == 1, found
+        shortest = min(paths, key=len)
+        assert all(path.endswith(shortest) for path in paths), found
     assert sorted(route for found in served.values() for route in found) == sorted(declared())
 
 
@@ -61,16 +69,13 @@ def test_the_template_names_the_module_that_serves_the_route() -> None:
     for name, router in modules().items():
         if router is None:
             continue
-        [route] = routes_of(router)
-        assert declared()[route] in {
-            f"functions.{name.replace('/', '.')}",
-            "functions.streaming.app",
-        }
+        for route in routes_of(router):
+            assert declared()[route] in {f"functions.{name.replace('/', '.')}", *STREAMING}
 
 
 def test_a_streaming_route_is_declared_as_one_and_no_other_is() -> None:
     for route in DECLARED:
-        assert route.streams == (route.function.module == "functions.streaming.app"), route
+        assert route.streams == (route.function.module in STREAMING), route
 
 
 def test_every_module_has_an_event_file_for_its_route_and_there_are_no_others() -> None:

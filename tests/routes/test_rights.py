@@ -65,8 +65,8 @@ def used(operation: str, arguments: Mapping[str, Any]) -> Iterator[Right]:
         case "BatchGetItem" | "BatchWriteItem":
             for table in arguments["RequestItems"]:
                 yield f"dynamodb:{operation}", table
-        case "GetSecretValue":
-            yield "secretsmanager:GetSecretValue", arguments["SecretId"]
+        case _ if "SecretId" in arguments:
+            yield f"secretsmanager:{operation}", arguments["SecretId"]
         case _:
             yield f"dynamodb:{operation}", arguments["TableName"]
 
@@ -89,7 +89,8 @@ def invoke_recorded(
         return call(client, operation, arguments)
 
     def invoke_recorded(name: str, **changes: Any) -> Any:
-        running[0] = by_module.get(name.replace("/", "."), "Streaming")
+        streaming = by_module.get(f"streaming.{name.partition('/')[0]}_app", "Streaming")
+        running[0] = by_module.get(name.replace("/", "."), streaming)
         reply = invoke(name, **changes)
         running[0] = ""
         assert reply.status in {200, 201, 405}, reply.text
@@ -124,6 +125,11 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
     invoke("sessions/get_chat")
     invoke("sessions/send_message", content=script)
     invoke("sessions/get_history")
+    long = f'script:[{{"text": "{"r" * 3000}", "repeat": {LONG // 3000 + 1}}}]'
+    invoke("consultant/send_message", message=long, chat_id=chat.id.number)
+    invoke("consultant/send_message", message="And cheaper ones?", chat_id=chat.id.number)
+    invoke("consultant/stream_message")
+    invoke("consultant/get_history")
     invoke("tenant/create_chat")
     invoke("tenant/list_user_chats")
     invoke("tenant/get_chat")

@@ -2,8 +2,9 @@
 
 Whoever sells has to notice when no product was asked for. A model of meaning gives every pair of
 texts a similarity, and those of E5 all lie close together, so no similarity by itself means that a
-product fits. Who is nearer does: a product is offered only where it is about as near to the question
-as the nearest of some typical small talk is. docs/decisions/0005-product-search.md has the figures.
+product fits. Who is nearer does: a product is offered only where it is about as near to the
+question as the nearest of some typical small talk is. docs/decisions/0005-product-search.md has the
+figures.
 """
 
 from collections import OrderedDict
