@@ -1,0 +1,317 @@
+"""The back end `openai_compatible`: asks a server over HTTP and reads its stream."""
+
+import asyncio
+import functools
+import json
+import re
+import ssl
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from parley.adapters.models.checks import ABILITIES, check, check_abilities
+from parley.adapters.models.openai_compatible.failures import (
+    in_band,
+    misconfigured,
+    refusal,
+    unavailable,
+    unreadable,
+)
+from parley.adapters.models.openai_compatible.replies import Reply
+from parley.adapters.models.openai_compatible.requests import MaxTokensField, body
+from parley.adapters.models.openai_compatible.sse import EventReader, EventTooLong, ServerSentEvent
+from parley.domain.errors import ModelUnavailable, StoreUnavailable
+from parley.domain.turns import CompletionRequest, ModelEvent
+
+LONGEST_EVENT = 16 * 1024 * 1024
+"""Bytes of one event of a stream, or of a whole answer that isn't one."""
+
+LONGEST_ERROR = 64 * 1024
+"""Bytes that are read of an error's body."""
+
+ASIDE_SECONDS = 0.5
+"""How long to wait for what isn't needed: an error's body, and what follows the last event."""
+
+KEEP_ALIVE_SECONDS = 30
+CONNECTIONS_KEPT = 32
+
+_DONE = b"[DONE]"
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+
+Key = Callable[[], Awaitable[str]]
+"""Gives the key that a server asks for; it is called at every request and may cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLimits:
+    """How long to wait for a server, in seconds."""
+
+    connect: float = 3.0
+    first_token: float = 60.0
+    """From the beginning of the request to the first piece of the reply."""
+    between_tokens: float = 30.0
+    """Comments and empty chunks are no tokens, so a server can't wait behind them."""
+
+
+class OpenAICompatibleModel:
+    """One server, asked for any of its models.
+
+    It can be used from several event loops; each keeps connections of its own.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        context_window: int,
+        key: Key | None = None,
+        headers: Mapping[str, str] | None = None,
+        limits: TimeLimits | None = None,
+        max_tokens_field: MaxTokensField = "max_tokens",
+        lacking: Collection[str] = (),
+    ) -> None:
+        """Note where to ask; nothing is connected yet.
+
+        Args:
+            base_url: what `/chat/completions` is appended to, mostly ending in `/v1`.
+            context_window: tokens of prompt and reply together, of the server's models.
+            key: gives the bearer token; None sends none.
+            headers: sent with each request.
+            limits: how long to wait.
+            max_tokens_field: how the server calls the limit; OpenAI's newer models take only
+                `max_completion_tokens`, most other servers know only `max_tokens`.
+            lacking: names of `ABILITIES` that the server doesn't have, to be refused by name.
+
+        Raises:
+            ValueError: one of them makes no sense.
+        """
+        self.context_window = context_window
+        self._url = _endpoint(base_url)
+        self._key = key
+        self._headers = _checked_headers(headers or {})
+        self._hidden = (self._url.host, *(headers or {}).values())
+        self._limits = limits or TimeLimits()
+        self._max_tokens_field: MaxTokensField = max_tokens_field
+        self._lacking = frozenset(lacking)
+        if unknown := self._lacking - ABILITIES.keys():
+            raise ValueError(f"unknown abilities: {', '.join(sorted(unknown))}")
+        self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+        self._clients_lock = threading.Lock()
+
+    def check(self, request: CompletionRequest) -> None:
+        """Refuse what no model can do, and what this server lacks."""
+        check(request)
+        check_abilities(request, self._lacking)
+
+    async def complete(self, request: CompletionRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Ask the server for a stream and yield what it says.
+
+        The request counts as accepted at the first piece of the reply, so that everything that
+        fails before may be tried elsewhere.
+        """
+        self.check(request)
+        reply = Reply()
+        clock = asyncio.get_running_loop().time
+        patience = self._limits.first_token
+        async with aclosing(self._chunks(request, reply)) as chunks:
+            while True:
+                began = clock()
+                try:
+                    async with asyncio.timeout(patience):
+                        chunk = await anext(chunks, None)
+                except TimeoutError as error:
+                    if reply.ended:
+                        break
+                    raise _too_slow(reply) from error
+                patience -= clock() - began  # however long the caller took for what it got
+                if chunk is None:
+                    break
+                for event in reply.read(chunk):
+                    patience = self._limits.between_tokens
+                    yield event
+            for event in reply.end():
+                yield event
+
+    async def aclose(self) -> None:
+        """Close the connections that the running event loop keeps."""
+        with self._clients_lock:
+            client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    async def _chunks(
+        self, request: CompletionRequest, reply: Reply
+    ) -> AsyncGenerator[Mapping[str, Any], None]:
+        """The chunks of the stream, or one of a whole answer; errors among them are raised."""
+        key = await self._read_key()
+        hidden = [*self._hidden, *([key] if key else [])]
+        try:
+            async with self._client().stream(
+                "POST",
+                self._url,
+                content=body(
+                    request,
+                    context_window=self.context_window,
+                    max_tokens_field=self._max_tokens_field,
+                ),
+                headers=self._headers | ({"Authorization": f"Bearer {key}"} if key else {}),
+            ) as response:
+                if not response.is_success:
+                    beginning = await _beginning(response)
+                    raise refusal(
+                        response.status_code,
+                        response.headers,
+                        beginning,
+                        hidden=hidden,
+                        now=datetime.now(UTC),
+                    )
+                is_json = "json" in response.headers.get("content-type", "")
+                async with aclosing(_whole(response) if is_json else _events(response)) as events:
+                    async for event in events:
+                        chunk = _chunk(event)
+                        if error := _error(event, chunk):
+                            raise in_band(error, hidden=hidden, accepted=reply.accepted)
+                        yield chunk
+        except EventTooLong as error:
+            raise unreadable() from error
+        except httpx.TransportError as error:
+            if not reply.ended:
+                raise unavailable() from error
+        except httpx.HTTPError as error:
+            raise unreadable() from error
+
+    async def _read_key(self) -> str | None:
+        if self._key is None:
+            return None
+        try:
+            key = (await self._key()).strip()
+        except StoreUnavailable as error:
+            raise ModelUnavailable("The model's key can't be read right now.") from error
+        if not _HEADER_VALUE.fullmatch(key):
+            raise misconfigured()
+        return key
+
+    def _client(self) -> httpx.AsyncClient:
+        """The running loop's own client: connections can't be shared between loops."""
+        loop = asyncio.get_running_loop()
+        with self._clients_lock:
+            client = self._clients.get(loop)
+            if client is None:
+                # A client keeps its loop alive, so nothing else would ever remove one.
+                for other in [other for other in self._clients if other.is_closed()]:
+                    del self._clients[other]
+                client = self._clients[loop] = httpx.AsyncClient(
+                    verify=_tls(),
+                    timeout=httpx.Timeout(None, connect=self._limits.connect),
+                    limits=httpx.Limits(
+                        max_connections=None,
+                        max_keepalive_connections=CONNECTIONS_KEPT,
+                        keepalive_expiry=KEEP_ALIVE_SECONDS,
+                    ),
+                    follow_redirects=False,  # the key and the conversation go to one host only
+                )
+        return client
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Shared by all clients: it reads every certificate authority there is."""
+    return httpx.create_ssl_context()
+
+
+def _endpoint(base_url: str) -> httpx.URL:
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise ValueError("the base URL can't be read") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ValueError("the base URL must begin with http:// or https:// and a host")
+    return url.copy_with(path=f"{url.path.rstrip('/')}/chat/completions")
+
+
+def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not re.fullmatch(r"[A-Za-z0-9-]+", name) or not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"the header {name!r} can't be sent")
+    return {
+        "Accept": "text/event-stream",
+        "Accept-Encoding": "identity",  # compressing holds tokens back
+        "Content-Type": "application/json",
+        **headers,
+    }
+
+
+def _too_slow(reply: Reply) -> ModelUnavailable:
+    if reply.accepted:
+        return ModelUnavailable("The model fell silent in the middle of its reply.")
+    return ModelUnavailable("The model took too long to begin its reply. Please try again.")
+
+
+async def _beginning(response: httpx.Response) -> bytes:
+    """As much of an error's body as is needed and comes soon; its status says the most."""
+    beginning = b""
+    with suppress(httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout(ASIDE_SECONDS):
+            async for piece in response.aiter_bytes():
+                beginning += piece
+                if len(beginning) >= LONGEST_ERROR:
+                    break
+    return beginning
+
+
+async def _events(response: httpx.Response) -> AsyncGenerator[ServerSentEvent, None]:
+    """The events of a stream up to `[DONE]`, or to where it was cut."""
+    reader = EventReader(longest=LONGEST_EVENT)
+    pieces = response.aiter_bytes()
+    async for piece in pieces:
+        for event in reader.feed(piece):
+            if event.data.strip() == _DONE:
+                # A connection can be used again once the body is read to its very end.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(ASIDE_SECONDS):
+                        async for _ in pieces:
+                            pass
+                return
+            yield event
+    rest = reader.rest()
+    if rest and _is_json(rest.data):
+        yield rest
+
+
+async def _whole(response: httpx.Response) -> AsyncGenerator[ServerSentEvent, None]:
+    """The answer of a server that doesn't stream, as one event."""
+    answer = bytearray()
+    async for piece in response.aiter_bytes():
+        answer += piece
+        if len(answer) > LONGEST_EVENT:
+            raise EventTooLong
+    yield ServerSentEvent("", bytes(answer))
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _error(event: ServerSentEvent, chunk: Mapping[str, Any]) -> object:
+    """The error that a chunk is, or nothing that counts as true."""
+    is_one = event.name == "error" or chunk.get("object") == "error"
+    return chunk.get("error") or (chunk if is_one else None)
+
+
+def _chunk(event: ServerSentEvent) -> dict[str, Any]:
+    try:
+        chunk = json.loads(event.data)
+    except (ValueError, RecursionError) as error:
+        raise unreadable() from error
+    if not isinstance(chunk, dict):
+        raise unreadable()
+    return chunk
