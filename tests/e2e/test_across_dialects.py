@@ -6,9 +6,11 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from parley.domain.ids import ConversationId, MessageId
 from tests.e2e.conftest import Stack
@@ -77,6 +79,46 @@ class Sessions:
         reply = ok(self._http.post(f"/v1/chat/{conversation}", json={"content": text})).json()
         answer: str = reply["content"]
         return answer
+
+
+class Tenant:
+    """Chats of a tenant's users: UUIDs; said over a WebSocket, read over HTTP."""
+
+    def __init__(self, http: httpx.Client, user: str) -> None:
+        self._http = http
+        self._user = user
+
+    def begin(self, text: str) -> ConversationId:
+        created = ok(self._http.post("/api/v1/chats/", json={"user_id": self._user}))
+        conversation = ConversationId.parse(created.json()["chat_id"])
+        self.say(conversation, text)
+        return conversation
+
+    def conversations(self) -> list[ConversationId]:
+        listed = ok(self._http.get(f"/api/v1/chats/user/{self._user}")).json()
+        assert listed["total"] == len(listed["chats"])
+        return [ConversationId.parse(chat["id"]) for chat in listed["chats"]]
+
+    def read(self, conversation: ConversationId) -> list[Said]:
+        page = ok(self._http.get(f"/api/v1/chats/{conversation}/messages")).json()
+        assert page["total"] == len(page["messages"])
+        return [
+            Said(MessageId.parse(message["id"]).number, message["role"], message["content"])
+            for message in page["messages"]
+        ]
+
+    def say(self, conversation: ConversationId, text: str) -> str:
+        url = str(self._http.base_url.copy_with(scheme="ws", path="/ws/chat"))
+        query = {"api_key": KEY, "user_id": self._user, "chat_id": str(conversation)}
+        told: list[dict[str, Any]] = []
+        with connect(f"{url}?{urlencode(query)}") as socket:
+            socket.send(json.dumps({"content": text}))
+            while not told or told[-1]["type"] not in {"message_stream_ended", "error"}:
+                told.append(json.loads(socket.recv(timeout=60)))
+        assert told[-1]["type"] == "message_stream_ended", told[-1]
+        return "".join(
+            event["content"] for event in told if event["type"] == "message_stream_token"
+        )
 
 
 class Apps:
@@ -176,7 +218,7 @@ class Personas:
         return events
 
 
-DIALECTS: tuple[type[Dialect], ...] = (Sessions, Apps, Consultant, Personas)
+DIALECTS: tuple[type[Dialect], ...] = (Sessions, Tenant, Consultant, Apps, Personas)
 
 
 @pytest.fixture
