@@ -13,6 +13,7 @@ from parley.adapters.dynamodb.counter import DynamoCounter
 from parley.adapters.dynamodb.directory import DynamoDirectory
 from parley.adapters.dynamodb.personas import DynamoPersonas
 from parley.adapters.models.registry import BackEnds
+from parley.adapters.rotation import SigningKeyRotation
 from parley.adapters.secrets import SecretsManager
 from parley.adapters.system import RandomIds, SystemClock
 from parley.ports import ConversationStore, Directory, Models
@@ -107,3 +108,9 @@ def build(settings: Settings) -> Services:
             counter=counter,
         ),
     )
+
+
+def signing_key_rotation() -> SigningKeyRotation:
+    """What Secrets Manager has done when the signing keys are due; it needs nothing of the rest."""
+    client = boto3.client("secretsmanager", config=CONFIG)
+    return SigningKeyRotation(client, SystemClock(), RandomIds())

@@ -355,11 +355,8 @@ class Models(Protocol):
 class Secrets(Protocol):
     """Secrets of the deployment."""
 
-    async def get(self, name: str, *, max_age: float | None = None) -> str:
+    async def get(self, name: str) -> str:
         """The secret's current text, cached for minutes.
-
-        Args:
-            max_age: read it again where the cached text is older than so many seconds.
 
         Raises:
             StoreUnavailable: it can't be read.

@@ -24,16 +24,15 @@ class SecretsManager:
         self._clock = clock
         self._cache: dict[str, tuple[float, str]] = {}
 
-    async def get(self, name: str, *, max_age: float | None = None) -> str:
+    async def get(self, name: str) -> str:
         """The current text of the secret with this name or ARN.
 
         Raises:
             StoreUnavailable: it can't be read, doesn't exist or isn't text.
         """
         now = self._clock.monotonic()
-        longest = CACHED_SECONDS if max_age is None else max_age
         cached = self._cache.get(name)
-        if cached is None or now - cached[0] >= longest:
+        if cached is None or now - cached[0] >= CACHED_SECONDS:
             cached = (now, await self._read(name))
             self._cache[name] = cached
         return cached[1]
@@ -52,7 +51,7 @@ class MemorySecrets:
     def __init__(self, secrets: Mapping[str, str]) -> None:
         self._secrets = secrets
 
-    async def get(self, name: str, *, max_age: float | None = None) -> str:  # noqa: ARG002 - it is never old
+    async def get(self, name: str) -> str:
         """The text of the secret with this name.
 
         Raises:

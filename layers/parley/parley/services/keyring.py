@@ -3,14 +3,18 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 TOKEN_LIFETIME = timedelta(hours=1)
 
+SPREAD = timedelta(minutes=10)
+"""How long a new key only verifies: until every instance, which reads the secret anew every five
+minutes, knows it. So no instance meets a genuine token whose key it has never heard of."""
+
 GRACE = timedelta(minutes=15)
-"""How long after its retirement a key may still have signed: instances read the secret anew every
-five minutes, and a rotation's own steps take a while."""
+"""How long after its retirement a key may still have signed: while the next one spreads, and as
+long as a rotation's own steps take."""
 
 FIRST = "0"
 """The id of the key in a secret that was never rotated: a random text and nothing else."""
@@ -25,6 +29,10 @@ class SigningKey:
     retired_at: datetime | None = None
     """When another key took its place."""
 
+    def is_known(self, at: datetime) -> bool:
+        """Whether it was made so long ago that every instance has read of it."""
+        return self.created_at is None or at >= self.created_at + SPREAD
+
     def verifies(self, at: datetime) -> bool:
         """Whether a token that it signed may still be alive; a later one is forged."""
         return self.retired_at is None or at < self.retired_at + TOKEN_LIFETIME + GRACE
@@ -32,7 +40,7 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """What the signing secret holds.
+    """What the signing secret holds: keys by their ids, and which of them is the newest.
 
     As text it is `{"current": id, "keys": {id: {"secret", "created_at", "retired_at"}}}`, or,
     before the first rotation, a random text alone: CloudFormation can make no other.
@@ -77,8 +85,16 @@ class Keyring:
             }
         )
 
+    def signer(self, at: datetime) -> str:
+        """The id of the key that signs at this moment: the newest that all instances know."""
+        by_age = sorted(
+            self.keys, key=lambda kid: self.keys[kid].created_at or datetime.min.replace(tzinfo=UTC)
+        )
+        known = [kid for kid in by_age if self.keys[kid].is_known(at)]
+        return known[-1] if known else by_age[0]
+
     def rotated(self, kid: str, secret: str, at: datetime) -> Self:
-        """The ring with a new key that signs from now on, without those whose tokens are dead."""
+        """The ring with a new key, and without those whose tokens are dead."""
         retired = replace(self.keys[self.current], retired_at=at)
         kept = {**self.keys, self.current: retired}
         still = {name: key for name, key in kept.items() if key.verifies(at)}

@@ -18,9 +18,6 @@ ALGORITHM = "HS256"
 SKEW = timedelta(seconds=10)
 """How much the clocks of two instances may differ before a new token is called not yet valid."""
 
-REREAD_SECONDS = 10.0
-"""How old the secret may be that a key is missing from before it is read again."""
-
 CLAIMS = ("iss", "sub", "tid", "key", "persona", "iat", "exp", "jti")
 
 REFUSAL = "Incorrect API key provided."
@@ -80,8 +77,9 @@ class Tokens:
             "exp": expires_at,
             "jti": self._ids.secret(),
         }
-        key = ring.keys[ring.current].secret
-        return jwt.encode(claims, key, ALGORITHM, headers={"kid": ring.current}), expires_at
+        kid = ring.signer(now)
+        token = jwt.encode(claims, ring.keys[kid].secret, ALGORITHM, headers={"kid": kid})
+        return token, expires_at
 
     async def read(self, text: str) -> Claims:
         """What a token says, once it is proven genuine and alive.
@@ -120,16 +118,14 @@ class Tokens:
             LookupError: there is none, or it was retired so long ago that its tokens are dead.
         """
         ring = await self._keyring()
-        if kid not in ring.keys:
-            ring = await self._keyring(max_age=REREAD_SECONDS)  # it may have just been made
         key = ring.keys[str(kid)]
         if not key.verifies(self._clock.now()):
             raise LookupError(kid)
         return key.secret
 
-    async def _keyring(self, max_age: float | None = None) -> Keyring:
+    async def _keyring(self) -> Keyring:
         try:
-            return Keyring.parse(await self._secrets.get(self._signing_secret, max_age=max_age))
+            return Keyring.parse(await self._secrets.get(self._signing_secret))
         except ValueError as error:
             raise StoreUnavailable(
                 "Tokens can't be checked right now. Please try again."

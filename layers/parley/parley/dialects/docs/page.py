@@ -40,7 +40,7 @@ SECURITY_POLICY = "; ".join(
     [
         "default-src 'none'",
         f"script-src 'self' 'sha256-{_SCRIPT_HASH}'",
-        "style-src 'self' 'unsafe-inline'",  # Swagger UI sets styles of single elements
+        "style-src 'self'",
         "img-src 'self' data:",
         "connect-src 'self'",
         "base-uri 'none'",
