@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import boto3
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from local import environment, provision
@@ -20,7 +22,7 @@ from local.intrinsics import Evaluator
 from local.routes import functions
 from local.seed import seed, seed_personas
 from local.template import load
-from parley import bootstrap, bootstrap_search
+from parley import bootstrap, bootstrap_live, bootstrap_search
 from parley.domain.conversations import Conversation
 from parley.domain.ids import ConversationId
 from parley.domain.tenants import ModelRoute, Tenant
@@ -126,6 +128,7 @@ def services(
 def forget() -> None:
     """Make the next call begin a fresh process, as far as services go."""
     bootstrap.services.cache_clear()
+    bootstrap_live.live_chats.cache_clear()
     bootstrap_search.catalogues.cache_clear()
     bootstrap_search.consultant.cache_clear()
 
@@ -187,3 +190,52 @@ def invoke(services: bootstrap.Services) -> Invoke:
 
 KEEP: Mapping[str, str] = {}
 """Stands for the event file's own query."""
+
+
+class Clients:
+    """The clients of the WebSocket API and the functions that run beside, as AWS keeps them.
+
+    Attributes:
+        open: what each client that is connected was sent.
+        invoked: the events of asynchronous invocations, oldest first.
+    """
+
+    def __init__(self) -> None:
+        self.open: dict[str, list[Any]] = {}
+        self.invoked: list[dict[str, Any]] = []
+
+    def call(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        if operation == "Invoke":
+            self.invoked.append(json.loads(arguments["Payload"]))
+            return {"StatusCode": 202}
+        connection = arguments["ConnectionId"]
+        if connection not in self.open:
+            raise ClientError({"Error": {"Code": "GoneException", "Message": ""}}, operation)
+        match operation:
+            case "PostToConnection":
+                self.open[connection].append(json.loads(arguments["Data"]))
+            case "DeleteConnection":
+                del self.open[connection]
+        return {}
+
+
+@pytest.fixture
+def clients(services: bootstrap.Services, monkeypatch: pytest.MonkeyPatch) -> Clients:
+    """Answer for API Gateway's connections and Lambda, which moto doesn't do."""
+    clients = Clients()
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]  # every call goes through it
+
+    def answer(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        if client.meta.service_model.service_name in {"apigatewaymanagementapi", "lambda"}:
+            return clients.call(operation, arguments)
+        return call(client, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", answer)
+    return clients
+
+
+def invoke_socket(name: str, **changes: Any) -> Any:
+    """What a function of the WebSocket API, or the worker, returns for its event file."""
+    event = json.loads((ROOT / "events" / "socket" / f"{name}.json").read_text())
+    module = importlib.import_module(f"functions.socket.{name}")
+    return module.handler(event | changes, Context())

@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from local.intrinsics import Evaluator
-from local.routes import ANY, routes
-from local.template import load
+from local.routes import ANY, functions, routes
+from local.template import load, resources
 from parley.dialects.registry import DIALECTS
 
 ROOT = Path(__file__).parents[2]
@@ -112,3 +112,38 @@ def test_the_dialects_know_their_routes() -> None:
         for method in methods.split(", ")
     }
     assert known == set(declared())
+
+
+def test_each_route_of_the_socket_api_leads_to_its_module_and_has_its_event() -> None:
+    names = {
+        function.name: function.module for function, _ in functions(TEMPLATE, Evaluator(TEMPLATE))
+    }
+    [(_, api)] = resources(TEMPLATE, "AWS::Serverless::WebSocketApi")
+    led = {
+        route: names[leads["FunctionArn"]["Fn::GetAtt"][0]]
+        for route, leads in api["Routes"].items()
+    }
+    known = {}
+    for name in modules():
+        if not name.startswith("socket/"):
+            continue
+        module = importlib.import_module(f"functions.{name.replace('/', '.')}")
+        if route := getattr(module, "ROUTE", None):
+            event = json.loads((ROOT / "events" / f"{name}.json").read_text())
+            assert event["requestContext"]["routeKey"] == route
+            known[route] = module.__name__
+    assert led == known
+
+
+def test_what_starts_the_worker_starts_the_function_of_its_module() -> None:
+    declared = list(resources(TEMPLATE, "AWS::Serverless::Function"))
+    [worker] = {
+        started["Ref"]
+        for _, properties in declared
+        for started in [
+            properties.get("Environment", {}).get("Variables", {}).get("PARLEY_REPLY_FUNCTION")
+        ]
+        if started
+    }
+    assert dict(declared)[worker]["Handler"] == "socket.reply.handler"
+    assert "Events" not in dict(declared)[worker]

@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,8 +17,7 @@ from local.template import resources
 from parley import bootstrap
 from parley.domain.conversations import Conversation
 from parley.domain.ids import ConversationId
-from parley.domain.tenants import Limits
-from tests.routes.conftest import NOW, TEMPLATE, Clients, Invoke, invoke_socket
+from tests.routes.conftest import NOW, TEMPLATE, Invoke
 
 Right = tuple[str, str]
 """An action and the logical id of what it may be done to."""
@@ -31,7 +29,6 @@ ALIAS = "1c7e55fb-1ba2-4e10-81b5-30addcea2276"
 LONG = 400_000
 """Characters that one item of a table can't hold."""
 
-MANAGE = "execute-api:ManageConnections"
 SOCKETS = {"Connect", "Disconnect", "Receive", "Reply"}
 
 IN_TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
@@ -85,12 +82,9 @@ def used(operation: str, arguments: Mapping[str, Any]) -> Iterator[Right]:
                 yield f"dynamodb:{operation}", table
         case "Invoke":
             yield "lambda:InvokeFunction", arguments["FunctionName"]
-        case "PostToConnection":
-            yield MANAGE, "SocketApi/POST/@connections/*"
-        case "GetConnection":
-            yield MANAGE, "SocketApi/GET/@connections/*"
-        case "DeleteConnection":
-            yield MANAGE, "SocketApi/DELETE/@connections/*"
+        case "PostToConnection" | "GetConnection" | "DeleteConnection":
+            verb = operation.removesuffix("Connection").removesuffix("To").upper()
+            yield "execute-api:ManageConnections", f"SocketApi/{verb}/@connections/*"
         case _ if "SecretId" in arguments:
             yield f"secretsmanager:{operation}", arguments["SecretId"]
         case _:
@@ -206,83 +200,3 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
         assert asked[name] - shared - granted == set(), f"{name} lacks these"
         assert granted - asked[name] == set(), f"{name} doesn't need these"
     assert not asked["RefuseMethod"]
-
-
-def test_a_function_behind_the_socket_api_may_do_what_it_does_and_nothing_else(
-    services: bootstrap.Services,
-    loop: asyncio.AbstractEventLoop,
-    clients: Clients,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: dict[str, set[Right]] = defaultdict(set)
-    call = BaseClient._make_api_call  # type: ignore[attr-defined]  # every call goes through it
-    running = [""]
-
-    def recorded(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
-        asked[running[0]].update(used(operation, arguments))
-        return call(client, operation, arguments)
-
-    def invoke(name: str, **changes: Any) -> None:
-        running[0] = name.title()
-        invoke_socket(name, **changes)
-        running[0] = ""
-
-    def work() -> None:
-        while clients.invoked:
-            invoke("reply", **clients.invoked.pop(0))
-
-    def context(route: str, connection: str, **query: str) -> dict[str, Any]:
-        asks = {"api_key": "sk_test_demo", "user_id": "user-81", "chat_id": str(chat.id)}
-        known = {"routeKey": route, "connectionId": connection, "requestId": "r"}
-        return {"requestContext": known, "queryStringParameters": asks | query}
-
-    def say(text: str, connection: str) -> None:
-        body = json.dumps({"content": text})
-        invoke("receive", **context("$default", connection), body=body)
-
-    chat = Conversation(
-        id=ConversationId(4711), tenant="demo", user="user-81", created_at=NOW, updated_at=NOW
-    )
-    loop.run_until_complete(services.store.create(chat))
-    services.models.backend("scripted").context_window = 10 * LONG
-    monkeypatch.setattr(BaseClient, "_make_api_call", recorded)
-
-    clients.open["c1"] = clients.open["c2"] = []
-    invoke("connect", **context("$connect", "c1"))
-    invoke("connect", **context("$connect", "c2", last_seq="1"))
-    work()
-    # A long reply takes several items, and one of over a second is looked after while it lasts.
-    say(f'script:[{{"text": "{"r" * 4000}", "repeat": 100}}, {{"wait": 1.1}}]', "c1")
-    work()
-    say("And then?", "c1")  # which reads the long one
-    del clients.open["c2"]
-    say("And then?", "c1")
-    work()
-    clients.open["c3"] = []
-    invoke("connect", **context("$connect", "c3"))
-    work()
-    say("And then?", "c1")
-    del clients.open["c3"]
-    work()
-
-    tenant = loop.run_until_complete(services.directory.get_tenant("demo"))
-    assert tenant is not None
-    loop.run_until_complete(
-        services.directory.put_tenant(replace(tenant, limits=Limits(connections=1)))
-    )
-    services.credentials._proven.clear()
-    monkeypatch.setattr("parley.services.live.admission.HANDSHAKE", timedelta(0))
-    del clients.open["c1"]
-    invoke("connect", **context("$connect", "c4"))
-    assert [event["of"]["connection"]["id"] for event in clients.invoked] == ["c4"]
-    clients.open["c4"] = clients.open["c5"] = []
-    origin = {"headers": {"Origin": "https://example.com"}}
-    invoke("connect", **context("$connect", "c5", api_key="sk_test_wrong"), **origin)
-    work()
-    invoke("disconnect", **context("$disconnect", "c4"))
-
-    shared, own = declared()
-    for name in SOCKETS:
-        granted = own[name] | (shared if name == "Connect" else set())
-        assert asked[name] - granted == set(), f"{name} lacks these"
-        assert own[name] - asked[name] == set(), f"{name} doesn't need these"

@@ -291,7 +291,8 @@ async def test_a_wrong_handshake_is_refused_and_takes_no_slot(
 
 
 async def test_a_client_that_sees_no_status_is_told_why_and_then_closed(world: World) -> None:
-    world.sockets.open["c9"] = told = []
+    told: list[str] = []
+    world.sockets.open["c9"] = told
     await world.chats.refuse("c9", Unauthenticated("Incorrect API key provided."))
     await world.work()
     assert json.loads(told[0])["code"] == "invalid_api_key"
@@ -453,5 +454,5 @@ async def test_what_a_dead_courier_left_is_told_when_its_lease_is_over(
 async def until(condition: Any) -> None:
     """Wait for what another task brings about."""
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.005)

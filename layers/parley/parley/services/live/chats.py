@@ -265,7 +265,7 @@ class LiveChats:
     async def _greet(self, job: Greet) -> None:
         connection = job.connection
         frame = self._wire.established(connection, self._clock.now(), resumed=job.resumed)
-        if not await self._post_when_open(connection.id, frame):
+        if not await self._post_when_open(connection.id, frame, registered=True):
             await self._admission.leave(connection)
             return
         await self._events.subscribe(connection)
@@ -274,8 +274,14 @@ class LiveChats:
             await self._events.append(connection.chat, event, at=self._clock.now())
         await self._courier.deliver(connection.chat)
 
-    async def _post_when_open(self, connection: str, frame: str) -> bool:
-        """Send a frame as soon as the handshake has ended; False where the client is gone."""
+    async def _post_when_open(
+        self, connection: str, frame: str, *, registered: bool = False
+    ) -> bool:
+        """Send a frame as soon as the handshake has ended; False where the client is gone.
+
+        Args:
+            registered: whether to give up once the connection isn't registered any more.
+        """
         gives_up = self._clock.monotonic() + HANDSHAKE.total_seconds()
         pause = FIRST_PAUSE_SECONDS
         while True:
@@ -283,6 +289,8 @@ class LiveChats:
                 await self._sockets.post(connection, frame)
             except ConnectionGone:
                 if self._clock.monotonic() >= gives_up:
+                    return False
+                if registered and await self._connections.find(connection) is None:
                     return False
             else:
                 return True
