@@ -86,7 +86,7 @@ def ready(place: Place, seconds: float, *, reloads: bool) -> None:
     )
     print(f"\n  {_bold('Parley is ready')} {_dim(f'in {seconds:.1f} s')}\n")
     for name, value in rows:
-        print(f"  {_dim(f'{name:<10}')}{value}")
+        print(f"  {_dim(f'{name:<11}')}{value}")
     print(f"\n  {_dim('Try it:')}\n")
     print("    " + " \\\n      ".join(curl))
     print(f"\n  {_dim(stop)}\n", flush=True)

@@ -1,7 +1,9 @@
 """The FastAPI application around some routes."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -10,17 +12,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley.bootstrap import services
 from parley.dialects import registry
-from parley.domain.errors import NotFound
+from parley.domain.errors import NotFound, ParleyError
 from parley.edge.errors import MethodNotAllowed, render
 from parley.edge.routing import request_id
+
+log = logging.getLogger(__name__)
 
 MAX_BODY = 6 * 1024 * 1024
 """Bytes a Lambda function can be sent; the same bound holds wherever the application runs."""
 
 
-def application(*routers: APIRouter) -> FastAPI:
-    """An application that serves these routes, refuses all others and answers `GET /health`."""
-    app = FastAPI(openapi_url=None, lifespan=_lifespan, redirect_slashes=False)
+WarmUp = Callable[[], Awaitable[None]]
+"""Does beforehand what the first request would have to wait for."""
+
+
+def application(*routers: APIRouter, warm_up: WarmUp | None = None) -> FastAPI:
+    """An application that serves these routes, refuses all others and answers `GET /health`.
+
+    Args:
+        warm_up: run when the application starts, while it serves already.
+    """
+    app = FastAPI(openapi_url=None, lifespan=_life(warm_up), redirect_slashes=False)
     for router in routers:
         app.include_router(router)
     app.add_api_route("/health", _health, methods=["GET"], include_in_schema=False)
@@ -30,10 +42,23 @@ def application(*routers: APIRouter) -> FastAPI:
     return app
 
 
-@asynccontextmanager
-async def _lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-    yield
-    await services().turns.drain()
+def _life(warm_up: WarmUp | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        warming = asyncio.ensure_future(_try(warm_up)) if warm_up else None
+        yield
+        if warming is not None:
+            warming.cancel()
+        await services().turns.drain()
+
+    return lifespan
+
+
+async def _try(warm_up: WarmUp) -> None:
+    try:
+        await warm_up()
+    except ParleyError as error:  # the request that needs it will say so
+        log.warning("warming up failed: %s", error.message)
 
 
 async def _health() -> JSONResponse:

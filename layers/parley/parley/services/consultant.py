@@ -35,6 +35,14 @@ class Consultant:
         self._conversations = conversations
         self._turns = turns
 
+    async def warm_up(self) -> None:
+        """Get ready for the first question.
+
+        Raises:
+            ModelUnavailable: this deployment carries no search.
+        """
+        await self._search.warm_up()
+
     async def ask(
         self, caller: Caller, *, dialect: str, message: str, chat: ConversationId | None
     ) -> Turn:
@@ -64,7 +72,8 @@ class Consultant:
     ) -> tuple[Product, ...]:
         finding = await self._search.find(caller.tenant.id, message)
         if finding.refers_back and chat is not None:
-            finding = await self._find_with_context(caller, message, chat)
+            together = await self._find_with_context(caller, message, chat)
+            return together.products or finding.products
         return finding.products
 
     async def _find_with_context(

@@ -8,11 +8,12 @@ figures.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from parley.domain.catalogue import Catalogue, CatalogueHead, Product
+from parley.domain.catalogue import CATEGORY, Catalogue, CatalogueHead, Product
 from parley.domain.errors import ModelUnavailable
 from parley.ports import CatalogueStore, Clock, Embedder, Vector
 from parley.services.vectors import Matrix, directions, unpack
@@ -74,6 +75,17 @@ FOLLOW_UPS = (
 )
 """What people say about products that were spoken of before."""
 
+BROWSING = (
+    "Tell me about your products",
+    "What do you sell?",
+    "What do you have?",
+    "Show me your assortment.",
+    "What can you recommend?",
+    "What is new?",
+    "What is on sale?",
+)
+"""What people say who want to look around."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -82,7 +94,7 @@ class Finding:
     products: tuple[Product, ...]
     """Those that fit, best first."""
     refers_back: bool = False
-    """Nothing fits, because the question is about something said before it."""
+    """Whether the question is about what was said before it, more likely than about products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +104,18 @@ class _Shelf:
     head: CatalogueHead | None
     products: tuple[Product, ...]
     vectors: Matrix
+    window: tuple[Product, ...]
+    """What is shown to those who want to look around."""
     checked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """What people say to a shop without naming a product, as directions."""
+
+    small: Matrix
+    follow_ups: Matrix
+    browsing: Matrix
 
 
 class ProductSearch:
@@ -103,7 +126,7 @@ class ProductSearch:
         self._embedder = embedder
         self._clock = clock
         self._shelves: OrderedDict[str, _Shelf] = OrderedDict()
-        self._talk: tuple[Matrix, Matrix] | None = None
+        self._talk: _Talk | None = None
 
     async def find(self, tenant: str, question: str) -> Finding:
         """The products in stock that answer a question, in whatever language it is asked.
@@ -116,20 +139,30 @@ class ProductSearch:
         shelf = await self._shelf(tenant)
         if not shelf.products:
             return Finding(())
-        small_talk, follow_ups = await self._talked()
+        talk = await self._talked()
         [asked] = directions([await self._embedder.query(question)])
         nearness = shelf.vectors @ asked
-        idle = float((small_talk @ asked).max())
-        chosen = _choose(nearness, bar=idle - self._embedder.leeway)
+        small = float((talk.small @ asked).max())
+        follow_up = float((talk.follow_ups @ asked).max())
+        browsing = float((talk.browsing @ asked).max())
+        leeway = self._embedder.leeway
+        refers_back = follow_up > max(small, float(nearness.max()) + leeway)
+        chosen = _choose(nearness, bar=small - leeway)
         if chosen:
-            return Finding(tuple(shelf.products[place] for place in chosen))
-        return Finding((), refers_back=float((follow_ups @ asked).max()) > idle)
+            return Finding(tuple(shelf.products[place] for place in chosen), refers_back)
+        if browsing > max(small, follow_up) + leeway / 2:
+            return Finding(shelf.window)
+        return Finding((), refers_back)
 
-    async def _talked(self) -> tuple[Matrix, Matrix]:
+    async def warm_up(self) -> None:
+        """Load the model and what every question needs of it, before there is one."""
+        await self._talked()
+
+    async def _talked(self) -> _Talk:
         if self._talk is None:
-            vectors = await self._embedder.queries((*SMALL_TALK, *FOLLOW_UPS))
-            known = directions(vectors)
-            self._talk = known[: len(SMALL_TALK)], known[len(SMALL_TALK) :]
+            known = directions(await self._embedder.queries((*SMALL_TALK, *FOLLOW_UPS, *BROWSING)))
+            small, rest = known[: len(SMALL_TALK)], known[len(SMALL_TALK) :]
+            self._talk = _Talk(small, rest[: len(FOLLOW_UPS)], rest[len(FOLLOW_UPS) :])
         return self._talk
 
     async def _shelf(self, tenant: str) -> _Shelf:
@@ -141,7 +174,7 @@ class ProductSearch:
             if shelf is None or head != shelf.head:
                 shelf = self._stock(await self._store.load(tenant), now)
             else:
-                shelf = _Shelf(shelf.head, shelf.products, shelf.vectors, now)
+                shelf = replace(shelf, checked_at=now)
             self._shelves[tenant] = shelf
         self._shelves.move_to_end(tenant)
         while len(self._shelves) > SHELVES:
@@ -150,18 +183,23 @@ class ProductSearch:
 
     def _stock(self, catalogue: Catalogue | None, now: float) -> _Shelf:
         if catalogue is None:
-            return _Shelf(None, (), unpack(b"", 0), now)
+            return _Shelf(None, (), unpack(b"", 0), (), now)
         if catalogue.head.embedder != self._embedder.name:
             raise ModelUnavailable(
                 "The catalogue was loaded for another search model; it has to be loaded again."
             )
         places = [place for place, product in enumerate(catalogue.products) if product.stock > 0]
-        return _Shelf(
-            catalogue.head,
-            tuple(catalogue.products[place] for place in places),
-            unpack(catalogue.vectors, len(catalogue.products))[places],
-            now,
-        )
+        products = tuple(catalogue.products[place] for place in places)
+        vectors = unpack(catalogue.vectors, len(catalogue.products))[places]
+        return _Shelf(catalogue.head, products, vectors, _window(products), now)
+
+
+def _window(products: Sequence[Product]) -> tuple[Product, ...]:
+    """The first products of different categories, in the shop's own order."""
+    first: dict[str | int, Product] = {}
+    for product in products:
+        first.setdefault(product.attributes.get(CATEGORY) or product.id, product)
+    return tuple(first.values())[:MOST_FOUND]
 
 
 def _choose(nearness: Vector | Matrix, *, bar: float) -> list[int]:
