@@ -18,7 +18,8 @@ DELTAS = 3000
 def main() -> int:
     """Measure and print; return the exit code."""
     print(f"{platform.python_implementation()} {platform.python_version()}", end=", ")
-    print(f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors\n")
+    print(f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors", end=", ")
+    print(f"load {os.getloadavg()[0]:.1f} before the start\n")
     logging.disable(logging.INFO)  # a line for each request would stand between the tables
     measured = code()
     with aws():

@@ -24,6 +24,7 @@ PROGRAM = Path(__file__).with_name("first_reply.py")
 MODULE = "sessions.get_chat"
 EVENT = ROOT / "events" / "sessions" / "get_chat.json"
 CHAT_IN_EVENT = 4711
+IMPORT_RUNS = 3
 
 _IMPORT = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)")
 
@@ -102,9 +103,7 @@ def start(code: Code, environment: Mapping[str, str]) -> Start:
 
 def imports(code: Code) -> str:
     """Which packages the time of imports goes to, as a table."""
-    spent: Counter[str] = Counter()
-    for microseconds, module in _IMPORT.findall(_run(code, {}, "-X", "importtime").stderr):
-        spent[module.partition(".")[0]] += int(microseconds)
+    spent = min((_import_times(code) for _ in range(IMPORT_RUNS)), key=Counter.total)
     packages = {path.name.removesuffix(".py") for layer in code.layers for path in layer.iterdir()}
     rows = [(name, spent[name] / 1000) for name in spent if name in packages]
     rows.sort(key=lambda row: -row[1])
@@ -117,8 +116,16 @@ def imports(code: Code) -> str:
             ("other packages", sum(row[1] for row in rows[10:])),
             ("standard library", rest),
         ],
-        "One start under -X importtime, which makes each import dearer; for proportions.",
+        f"The quickest of {IMPORT_RUNS} starts under -X importtime, which makes imports dearer.",
     )
+
+
+def _import_times(code: Code) -> Counter[str]:
+    """Microseconds that the modules of each package took in one start."""
+    spent: Counter[str] = Counter()
+    for microseconds, module in _IMPORT.findall(_run(code, {}, "-X", "importtime").stderr):
+        spent[module.partition(".")[0]] += int(microseconds)
+    return spent
 
 
 def _only_the_standard_librarys(code: Code, folder: Path) -> Mapping[str, str]:
