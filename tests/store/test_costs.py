@@ -12,6 +12,7 @@ from parley.adapters.dynamodb.items import encode
 from parley.domain.conversations import Conversation, Message, Rating, Role, Status
 from parley.domain.ids import MessageId
 from parley.domain.personas import Persona, PersonaContent
+from parley.domain.sockets import ReplyText
 from parley.domain.tenants import ApiKey, KeyKind, ModelRoute, Tenant
 from tests.support.capacity import Cost, item_size, metered, write_units
 from tests.support.stores import Stores, completion_id, finished
@@ -156,6 +157,41 @@ async def measure_conversations(
     await measure("delete, 102 messages", store.delete(scope, talk.id))
 
 
+async def measure_live_chats(
+    measure: Callable[[str, Awaitable[object]], Awaitable[None]], stores: Stores
+) -> None:
+    """The costs of connections and of a chat's log."""
+    events, chat, at = stores.events, stores.chat, stores.clock.now()
+    connection = stores.connection("1")
+    piece = ReplyText(MessageId(chat.conversation, 2), TEXT)
+    await measure(
+        "take_slot, 50",
+        stores.connections.take_slot(stores.tenant, connection.id, limit=50, at=at),
+    )
+    await measure("slots, 1", stores.connections.slots(stores.tenant))
+    await measure("register", stores.connections.register(connection))
+    await measure("find", stores.connections.find(connection.id))
+    await measure("append, first", events.append(chat, piece, at=at))
+    last = (await events.append(chat, piece, at=at)).position
+    await measure("append", events.append(chat, piece, at=at, behind=last))
+    await measure("append, knowing nothing", events.append(chat, piece, at=at))
+    await measure("newest", events.newest(chat))
+    await measure("has", events.has(chat, last))
+    await measure("subscribe", events.subscribe(connection))
+    await measure("read, 4 entries and 1 reader", events.read(chat, after=0, limit=200))
+    await measure("read, nothing new", events.read(chat, after=last + 2, limit=200))
+    await measure("advance", events.advance(chat, connection.id, last))
+    await measure("lease", events.lease(chat, "courier", until=at))
+    await measure("release", events.release(chat, "courier"))
+    await measure("claim", events.claim(stores.tenant, MessageId(chat.conversation, 2)))
+    await measure("unsubscribe", events.unsubscribe(chat, connection.id))
+    await measure("unregister", stores.connections.unregister(connection.id))
+    [slot] = await stores.connections.slots(stores.tenant)
+    await measure(
+        "free_slot", stores.connections.free_slot(stores.tenant, slot.number, connection.id)
+    )
+
+
 async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> dict[str, Cost]:
     """The cost of every access pattern, by the name it has in the document."""
     costs: dict[str, Cost] = {}
@@ -215,6 +251,8 @@ async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> 
     await measure("get_persona", stores.personas.get_persona(stores.tenant, 1))
     await measure("get_persona_version", stores.personas.get_persona_version(stores.tenant, 1, 1))
     await measure("list_personas, 1", stores.personas.list_personas(stores.tenant))
+
+    await measure_live_chats(measure, stores)
 
     await measure("admit", stores.counter.admit(stores.tenant, limit=1, window=60))
     await measure("admit, refused", stores.counter.admit(stores.tenant, limit=1, window=60))

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from parley.adapters.dynamodb.client import Database, Tables
+from parley.adapters.dynamodb.connections import DynamoConnections
 from parley.adapters.dynamodb.conversations import DynamoConversations
 from parley.adapters.dynamodb.counter import DynamoCounter
 from parley.adapters.dynamodb.directory import DynamoDirectory
+from parley.adapters.dynamodb.event_log import DynamoEventLog
 from parley.adapters.dynamodb.personas import DynamoPersonas
 from parley.adapters.memory import (
     MemoryConversations,
@@ -17,6 +19,7 @@ from parley.adapters.memory import (
     MemoryDirectory,
     MemoryPersonas,
 )
+from parley.adapters.memory_sockets import MemoryConnections, MemoryEventLog
 from parley.adapters.system import SystemClock
 from parley.domain.conversations import (
     DEFAULT_USER,
@@ -28,8 +31,17 @@ from parley.domain.conversations import (
     Usage,
 )
 from parley.domain.ids import ConversationId, MessageId
+from parley.domain.sockets import ChatRef, Connection
+from parley.domain.tenants import KeyKind
 from parley.domain.turns import UsageRecord
-from parley.ports import ConversationStore, Counter, Directory, PersonaStore
+from parley.ports import (
+    Connections,
+    ConversationStore,
+    Counter,
+    Directory,
+    EventLog,
+    PersonaStore,
+)
 from tests.support.clock import ManualClock
 
 if TYPE_CHECKING:
@@ -46,6 +58,8 @@ class Stores:
     directory: Directory
     counter: Counter
     personas: PersonaStore
+    events: EventLog
+    connections: Connections
     clock: ManualClock
     settled: Callable[[str], Sequence[int]]
     """The numbers of the turns in a tenant's ledger."""
@@ -54,6 +68,27 @@ class Stores:
     @property
     def scope(self) -> Scope:
         return Scope(self.tenant)
+
+    @property
+    def chat(self) -> ChatRef:
+        """A chat that nobody has spoken in."""
+        return ChatRef(self.tenant, ConversationId(7))
+
+    def connection(self, name: str, **fields: Any) -> Connection:
+        """A connection to that chat; its id is nobody else's, too."""
+        values: dict[str, Any] = {
+            "id": f"{self.tenant}-{name}",
+            "tenant": self.tenant,
+            "conversation": self.chat.conversation,
+            "user": DEFAULT_USER,
+            "key_id": "key-1",
+            "kind": KeyKind.TEST,
+            "token_user": None,
+            "slot": 0,
+            "cursor": 0,
+            "opened_at": self.clock.now(),
+        }
+        return Connection(**(values | fields))
 
     def new(self, **fields: Any) -> Conversation:
         """A conversation that isn't stored yet."""
@@ -135,6 +170,8 @@ def in_memory(clock: ManualClock) -> Stores:
         directory=MemoryDirectory(),
         counter=MemoryCounter(clock),
         personas=MemoryPersonas(),
+        events=MemoryEventLog(clock),
+        connections=MemoryConnections(clock),
         clock=clock,
         settled=settled,
     )
@@ -155,6 +192,8 @@ def on_dynamodb(client: "DynamoDBClient", tables: Tables, clock: ManualClock) ->
         directory=DynamoDirectory(database, tables),
         counter=DynamoCounter(database, tables, clock),
         personas=DynamoPersonas(database, tables),
+        events=DynamoEventLog(database, tables, clock),
+        connections=DynamoConnections(database, tables, clock),
         clock=clock,
         settled=settled,
     )
