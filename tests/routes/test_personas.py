@@ -96,8 +96,9 @@ def test_create_session_streams_the_session_its_tokens_and_the_end(invoke: Invok
 
 def test_create_session_gives_the_conversation_what_the_persona_is(invoke: Invoke) -> None:
     script = f"script:{json.dumps([{'echo': 'request'}])}"
-    body = {"persona": None, "message": script, "user_id": "user-81"}
-    first, *tokens, _ = events(invoke("personas/create_session", **body))
+    first, *tokens, _ = events(
+        invoke("personas/create_session", persona=None, message=script, user_id="user-81")
+    )
     told = json.loads("".join(event["content"] for event in tokens))
     assert told["messages"][0]["role"] == "system"
     assert told["messages"][0]["text"].startswith("You are a friendly guide")

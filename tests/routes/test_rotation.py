@@ -15,7 +15,7 @@ from parley import bootstrap
 from parley.adapters.rotation import RotationRefused
 from parley.services.keyring import Keyring
 from tests.routes.conftest import NOW, ROOT, Context, Invoke
-from tests.routes.test_rights import declared, used
+from tests.routes.test_rights import Right, declared, used
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -143,7 +143,7 @@ def test_rotate_signing_key_refuses_to_lose_the_key_that_signs_now(manager: Secr
 def test_the_function_may_do_what_it_does_and_nothing_else(
     manager: SecretsManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = set()
+    asked: set[Right] = set()
     call = BaseClient._make_api_call  # type: ignore[attr-defined]  # every call goes through it
 
     def recorded(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
