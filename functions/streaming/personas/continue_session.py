@@ -23,9 +23,9 @@ router = routes_of(PERSONAS)
 async def continue_session(
     body: ContinuationBody,
     caller: CallerOf,
-    session_id: Annotated[Identifier | None, Query()] = None,
+    session_id: Annotated[Identifier | None, Query(include_in_schema=False)] = None,
 ) -> Response:
-    """Continue a session and stream the answer; `session_id` is in the body or in the query.
+    """Continue a session and stream the answer; `session_id` may be in the query instead.
 
     The persona is the one that the session was begun with; a request needn't name it again.
     """

@@ -89,7 +89,6 @@ STREAM: dict[str, Any] = {
     ),
     "content": {
         "text/event-stream": {
-            "schema": {"type": "string"},
             "example": (
                 'data: {"type": "session_created", '
                 '"session_id": "b6016570-001c-8562-8780-000000001267"}\n\n'

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic.json_schema import SkipJsonSchema
 
 from parley.dialects.fields import MAX_INTEGER, Identifier, Text
 
@@ -88,19 +89,20 @@ class CompletionBody(BaseModel):
 
 
 class ContinuationBody(BaseModel):
-    """POST /api/chat/continuation/stream."""
+    """POST /api/chat/continuation/stream; `session_id` may stand in the query instead."""
 
     model_config = ConfigDict(
         json_schema_extra={
+            "required": ["message", "session_id"],  # JSON Schema can't say: here or in the query
             "examples": [
                 {
                     "session_id": "b6016570-001c-8562-8780-000000001267",
                     "message": "Talk to me",
                 }
-            ]
+            ],
         }
     )
 
     message: Annotated[Text, Field(min_length=1)]
-    session_id: Identifier | None = None
+    session_id: Identifier | SkipJsonSchema[None] = None
     persona: PersonaSelectorBody | None = None
