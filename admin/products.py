@@ -67,9 +67,8 @@ def read(path: Path) -> tuple[Product, ...]:
             mistakes += (f"line {number}: {mistake}" for mistake in error.mistakes)
             continue
         if product.id in products:
-            mistakes.append(
-                f"line {number}: id: {product.id} stands in line {lines_of[product.id]}"
-            )
+            before = lines_of[product.id]
+            mistakes.append(f"line {number}: id: {product.id} stands in line {before} already")
         products[product.id] = product
         lines_of.setdefault(product.id, number)
     if not mistakes and not products:
