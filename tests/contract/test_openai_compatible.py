@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from parley.adapters.models.openai_compatible import OpenAICompatibleModel, TimeLimits
+from parley.adapters.models.openai_compatible import OpenAICompatibleModel
+from parley.adapters.models.patience import TimeLimits
 from parley.domain.conversations import FinishReason, Role, Usage
 from parley.domain.errors import (
     ContextTooLong,

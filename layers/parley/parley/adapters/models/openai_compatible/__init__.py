@@ -1,5 +1,5 @@
 """Any server that speaks OpenAI's Chat Completions: OpenAI itself, vLLM, Ollama, llama.cpp."""
 
-from parley.adapters.models.openai_compatible.model import OpenAICompatibleModel, TimeLimits
+from parley.adapters.models.openai_compatible.model import OpenAICompatibleModel
 
-__all__ = ["OpenAICompatibleModel", "TimeLimits"]
+__all__ = ["OpenAICompatibleModel"]

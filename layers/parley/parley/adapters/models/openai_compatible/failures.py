@@ -12,22 +12,21 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-from parley.domain.errors import (
-    ContextTooLong,
-    InvalidRequest,
-    ModelError,
-    ModelThrottled,
-    ModelUnavailable,
-    ParleyError,
+from parley.adapters.models.failures import (
+    failed,
+    means_too_long,
+    misconfigured,
+    refused,
+    retry_after,
+    throttled,
+    too_long,
+    unavailable,
 )
+from parley.domain.errors import ParleyError
 
 log = logging.getLogger(__name__)
-
-LONGEST_SENTENCE = 400
-"""Characters of a server's sentence that is passed on."""
 
 _INVALID = frozenset({400, 413, 422})
 _PASSING = frozenset({408, 409, 425})
@@ -57,13 +56,7 @@ _NOT_THE_CALLERS = frozenset({"model", "stream", "stream_options"})
 
 _OPERATORS_CODES = frozenset({"model_not_found", "invalid_api_key", "billing_not_active"})
 
-_TOO_LONG = re.compile(
-    r"context[_ ](length|window|size)|maximum context|prompt is too long|too many (input )?tokens"
-    r"|max_new_tokens. must be",
-    re.IGNORECASE,
-)
 _FIELD = re.compile(r"[A-Za-z_][\w.\[\]]{0,99}")
-_MARKUP_OR_ADDRESS = re.compile(r"[<>\x00-\x1f\x7f]|://|\b\d{1,3}(\.\d{1,3}){3}\b|\bsk-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +83,9 @@ def refusal(
     """
     said = _read(_json(body))
     log.warning("a model's server answered %d %s", status, said.words)
-    return _error(status, said, hidden=hidden, retry_after=_retry_after(headers, now))
+    if status == _THROTTLED:
+        return throttled(retry_after(headers, now))
+    return _error(status, said, hidden)
 
 
 def in_band(error: object, *, hidden: Collection[str], accepted: bool) -> ParleyError:
@@ -103,71 +98,24 @@ def in_band(error: object, *, hidden: Collection[str], accepted: bool) -> Parley
     said = _read({"error": error})
     log.warning("a model's server failed inside an answer: %s %s", said.status, said.words)
     known = (_STATUS_OF_WORD[word] for word in said.words if word in _STATUS_OF_WORD)
-    status = said.status or next(known, 0)
-    if _TOO_LONG.search(said.message) and not status:
-        status = 400
+    status = said.status or next(known, 400 if means_too_long(said.message) else 0)
     if status == 0 or (accepted and 400 <= status < 500 and status != _THROTTLED):
-        return ModelError("The model failed while it replied.")
-    return _error(status, said, hidden=hidden, retry_after=None)
+        return failed()
+    return _error(status, said, hidden)
 
 
-def unavailable() -> ModelUnavailable:
-    """The server can't be reached, or has left in the middle of an answer."""
-    return ModelUnavailable("The model can't be reached right now. Please try again.")
-
-
-def unreadable() -> ModelError:
-    """The server answered something that isn't a chat completion."""
-    return ModelError("The model's answer can't be read.")
-
-
-def misconfigured() -> ModelError:
-    """Only the operator can mend it."""
-    return ModelError(
-        "The model's server doesn't accept this service; the operator has to look at its "
-        "configuration."
-    )
-
-
-def _error(
-    status: int, said: Said, *, hidden: Collection[str], retry_after: float | None
-) -> ParleyError:
+def _error(status: int, said: Said, hidden: Collection[str]) -> ParleyError:
     if status in _INVALID:
-        return _invalid(said, hidden)
+        if means_too_long(" ".join([said.message, *said.words])):
+            return too_long(said.message, hidden=hidden)
+        if said.param in _NOT_THE_CALLERS or _OPERATORS_CODES.intersection(said.words):
+            return misconfigured()
+        return refused(said.message, param=said.param, hidden=hidden)
     if status == _THROTTLED:
-        return ModelThrottled(
-            "The model takes no more requests right now. Please try again later.",
-            retry_after=retry_after,
-        )
+        return throttled()
     if status >= 500 or status in _PASSING:
         return unavailable()
     return misconfigured()
-
-
-def _invalid(said: Said, hidden: Collection[str]) -> ParleyError:
-    if _TOO_LONG.search(" ".join([said.message, *said.words])):
-        sentence = _passable(said.message, hidden)
-        return ContextTooLong(
-            sentence or "The prompt doesn't fit the model's context window.", param="messages"
-        )
-    if said.param in _NOT_THE_CALLERS or _OPERATORS_CODES.intersection(said.words):
-        return misconfigured()
-    sentence = _passable(said.message, hidden)
-    return InvalidRequest(
-        f"The model refuses the request: {sentence}"
-        if sentence
-        else "The model refuses the request.",
-        param=said.param,
-    )
-
-
-def _passable(sentence: str, hidden: Collection[str]) -> str | None:
-    """The sentence, where a caller may read it."""
-    if not sentence or len(sentence) > LONGEST_SENTENCE or _MARKUP_OR_ADDRESS.search(sentence):
-        return None
-    if any(secret in sentence for secret in hidden):
-        return None
-    return sentence
 
 
 def _json(body: bytes) -> object:
@@ -218,17 +166,3 @@ def _is_status(value: object) -> bool:
 
 def _field(value: object) -> str | None:
     return value if isinstance(value, str) and _FIELD.fullmatch(value) else None
-
-
-def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds; None where they aren't told or make no sense."""
-    milliseconds = headers.get("retry-after-ms", "")
-    if milliseconds.isdecimal():
-        return int(milliseconds) / 1000
-    told = headers.get("retry-after", "")
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", told):
-        return float(told)
-    try:
-        return max(0.0, (parsedate_to_datetime(told) - now).total_seconds())
-    except (ValueError, TypeError):
-        return None

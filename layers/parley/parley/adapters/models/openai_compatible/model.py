@@ -8,23 +8,18 @@ import ssl
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
 from parley.adapters.models.checks import ABILITIES, check, check_abilities
-from parley.adapters.models.openai_compatible.failures import (
-    in_band,
-    misconfigured,
-    refusal,
-    unavailable,
-    unreadable,
-)
+from parley.adapters.models.failures import misconfigured, unavailable, unreadable
+from parley.adapters.models.openai_compatible.failures import in_band, refusal
 from parley.adapters.models.openai_compatible.replies import Reply
 from parley.adapters.models.openai_compatible.requests import MaxTokensField, body
 from parley.adapters.models.openai_compatible.sse import EventReader, EventTooLong, ServerSentEvent
+from parley.adapters.models.patience import Patience, TimeLimits
 from parley.domain.errors import ModelUnavailable, StoreUnavailable
 from parley.domain.turns import CompletionRequest, ModelEvent
 
@@ -45,17 +40,6 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 Key = Callable[[], Awaitable[str]]
 """Gives the key that a server asks for; it is called at every request and may cache."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimeLimits:
-    """How long to wait for a server, in seconds."""
-
-    connect: float = 3.0
-    first_token: float = 60.0
-    """From the beginning of the request to the first piece of the reply."""
-    between_tokens: float = 30.0
-    """Comments and empty chunks are no tokens, so a server can't wait behind them."""
 
 
 class OpenAICompatibleModel:
@@ -116,23 +100,11 @@ class OpenAICompatibleModel:
         """
         self.check(request)
         reply = Reply()
-        clock = asyncio.get_running_loop().time
-        patience = self._limits.first_token
+        patience = Patience(self._limits)
         async with aclosing(self._chunks(request, reply)) as chunks:
-            while True:
-                began = clock()
-                try:
-                    async with asyncio.timeout(patience):
-                        chunk = await anext(chunks, None)
-                except TimeoutError as error:
-                    if reply.ended:
-                        break
-                    raise _too_slow(reply) from error
-                patience -= clock() - began  # however long the caller took for what it got
-                if chunk is None:
-                    break
+            while (chunk := await self._next(chunks, reply, patience)) is not None:
                 for event in reply.read(chunk):
-                    patience = self._limits.between_tokens
+                    patience.renew()
                     yield event
             for event in reply.end():
                 yield event
@@ -143,6 +115,17 @@ class OpenAICompatibleModel:
             client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()
+
+    async def _next(
+        self, chunks: AsyncGenerator[Mapping[str, Any], None], reply: Reply, patience: Patience
+    ) -> Mapping[str, Any] | None:
+        """The next chunk; None at the end of the reply."""
+        try:
+            return await patience.wait(anext(chunks, None))
+        except TimeoutError as error:
+            if reply.ended:
+                return None
+            raise patience.failure() from error
 
     async def _chunks(
         self, request: CompletionRequest, reply: Reply
@@ -267,12 +250,6 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
         "Content-Type": "application/json",
         **headers,
     }
-
-
-def _too_slow(reply: Reply) -> ModelUnavailable:
-    if reply.accepted:
-        return ModelUnavailable("The model fell silent in the middle of its reply.")
-    return ModelUnavailable("The model took too long to begin its reply. Please try again.")
 
 
 async def _beginning(response: httpx.Response) -> bytes:

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parley.adapters.models.characters import WholeCharacters, whole
-from parley.adapters.models.openai_compatible.failures import unreadable
+from parley.adapters.models.failures import broken_off, ended_oddly, unreadable
 from parley.domain.conversations import FinishReason, Usage
-from parley.domain.errors import ModelError
 from parley.domain.turns import (
     Accepted,
     Completed,
@@ -76,7 +75,7 @@ class Reply:
             ModelError: the model hasn't said why it ended, so it broke off.
         """
         if self._finish_reason is None:
-            raise ModelError("The model's reply broke off before its end.")
+            raise broken_off()
         yield from self._accept()
         # Who asked for JSON can't tell a refusal from a reply, unless the end says so.
         reason = FinishReason.CONTENT_FILTER if self._refused else self._finish_reason
@@ -102,7 +101,7 @@ class Reply:
         if reason:
             self._finish_reason = _FINISH_REASONS.get(str(reason))
             if self._finish_reason is None:
-                raise ModelError("The model's reply ended for a reason that isn't known here.")
+                raise ended_oddly()
 
     def _thought(self, said: Mapping[str, Any]) -> Iterator[ModelEvent]:
         thought = _string(said, "reasoning_content") or _string(said, "reasoning")

@@ -1,0 +1,54 @@
+"""How long a remote model is waited for."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from parley.domain.errors import ModelUnavailable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLimits:
+    """How long to wait, in seconds."""
+
+    connect: float = 3.0
+    first_token: float = 60.0
+    """From the beginning of the request to the first piece of the reply."""
+    between_tokens: float = 30.0
+    """Comments and empty events are no tokens, so a server can't wait behind them."""
+
+
+class Patience:
+    """What is left of the time for one call; only waiting uses it up, not what a caller does."""
+
+    def __init__(self, limits: TimeLimits) -> None:
+        self._limits = limits
+        self._left = limits.first_token
+        self._begun = False
+
+    async def wait(self, coming: Awaitable[T]) -> T:
+        """Wait for what comes next.
+
+        Raises:
+            TimeoutError: it took too long; `failure` says it to the caller.
+        """
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        async with asyncio.timeout(self._left):
+            arrived = await coming
+        self._left -= clock() - began
+        return arrived
+
+    def renew(self) -> None:
+        """Note a piece of the reply; the next may take as long again."""
+        self._begun = True
+        self._left = self._limits.between_tokens
+
+    def failure(self) -> ModelUnavailable:
+        """What to raise when there is none left."""
+        if self._begun:
+            return ModelUnavailable("The model fell silent in the middle of its reply.")
+        return ModelUnavailable("The model took too long to begin its reply. Please try again.")
