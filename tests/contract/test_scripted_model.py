@@ -2,6 +2,7 @@
 
 import json
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,17 @@ from parley.domain.errors import (
     ModelThrottled,
     ModelUnavailable,
 )
-from parley.domain.turns import Accepted, Completed, ModelEvent, TextDelta
+from parley.domain.tools import Tool, ToolChoice, ToolMode
+from parley.domain.turns import (
+    Accepted,
+    Completed,
+    CompletionRequest,
+    ModelEvent,
+    ReasoningDelta,
+    ResponseFormat,
+    TextDelta,
+    ToolCallDelta,
+)
 from tests.support.models import ask, prompt
 
 pytestmark = pytest.mark.anyio
@@ -160,3 +171,122 @@ async def test_a_script_that_can_not_be_read_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         await ask(ScriptedModel(), text)
     assert refused.value.param == "messages"
+
+
+SCHEMA = {
+    "$defs": {"Unit": {"enum": ["C", "F"]}},
+    "type": "object",
+    "properties": {
+        "city": {"type": ["null", "string"], "minLength": 6},
+        "days": {"type": "integer", "exclusiveMinimum": 2},
+        "unit": {"$ref": "#/$defs/Unit"},
+        "hours": {"type": "array", "items": {"type": "boolean"}, "minItems": 1},
+        "note": {"anyOf": [{"type": "null"}, {"type": "string"}]},
+        "left out": {"type": "string"},
+    },
+    "required": ["city", "days", "unit", "hours", "note"],
+}
+FITTING = {"city": "text..", "days": 3, "unit": "C", "hours": [False], "note": None}
+TOOLS = (Tool(name="f"), Tool(name="g", parameters=SCHEMA))
+
+
+async def events_of(request: CompletionRequest) -> list[ModelEvent]:
+    async with aclosing(ScriptedModel().complete(request)) as events:
+        return [event async for event in events]
+
+
+async def test_calls_are_made_in_pieces_one_after_the_other() -> None:
+    steps = script({"call": "f", "arguments": {"a": "some text"}}, {"call": "g", "arguments": ""})
+    events = await events_of(prompt(steps))
+
+    calls = [event for event in events if isinstance(event, ToolCallDelta)]
+    first = [call for call in calls if call.index == 0]
+    assert (first[0].name, calls[-1].name) == ("f", "g")
+    assert len({call.id for call in calls if call.id}) == 2
+    assert len(first) > 2
+    assert json.loads("".join(call.arguments for call in first)) == {"a": "some text"}
+    assert events[-1] == Completed(FinishReason.TOOL_CALLS, Usage(11, len(first) - 1))
+
+
+async def test_calls_end_at_max_tokens() -> None:
+    steps = script({"call": "f", "arguments": "x" * 100})
+    events = await events_of(prompt(steps, max_tokens=1))
+
+    assert isinstance(events[-1], Completed)
+    assert events[-1].finish_reason is FinishReason.LENGTH
+    assert len(events) == 4
+
+
+async def test_thoughts_are_not_part_of_the_reply() -> None:
+    events = await events_of(prompt(script({"think": "Hm."}, {"text": "Yes."})))
+
+    assert events[1:3] == [ReasoningDelta("Hm."), TextDelta("Yes.")]
+    assert events[3] == Completed(FinishReason.STOP, Usage(5, 2, reasoning_tokens=1))
+
+
+@pytest.mark.parametrize(
+    ("choice", "name", "arguments"),
+    [(ToolChoice(ToolMode.REQUIRED), "f", {}), (ToolChoice(ToolMode.REQUIRED, "g"), "g", FITTING)],
+)
+async def test_without_a_script_it_calls_what_it_must(
+    choice: ToolChoice, name: str, arguments: object
+) -> None:
+    events = await events_of(replace(prompt("Hi"), tools=TOOLS, tool_choice=choice))
+
+    calls = [event for event in events if isinstance(event, ToolCallDelta)]
+    assert calls[0].name == name
+    assert json.loads("".join(call.arguments for call in calls)) == arguments
+
+
+async def test_a_tools_answer_ends_the_script() -> None:
+    request = prompt(script({"call": "f", "arguments": {}}), (Role.TOOL, "21 degrees"))
+    events = await events_of(request)
+
+    said = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert said == "This is a reply to message 2, which says: 21 degrees"
+
+
+async def test_without_a_script_it_replies_in_the_form_it_is_asked_for() -> None:
+    for form, content in [
+        (ResponseFormat(), {"reply": "This is a reply to message 1, which says: Hi"}),
+        (ResponseFormat(schema=SCHEMA), FITTING),
+    ]:
+        events = await events_of(replace(prompt("Hi"), response_format=form))
+        said = "".join(event.text for event in events if isinstance(event, TextDelta))
+        assert json.loads(said) == content
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": []},
+        {"required": 5, "type": "object"},
+        {"enum": 7},
+        {"$ref": "#/nowhere"},
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#"}]},
+        {"type": "array", "items": {"$ref": "#"}, "minItems": 2},
+    ],
+)
+async def test_it_says_something_to_any_schema(schema: dict[str, Any]) -> None:
+    events = await events_of(replace(prompt("Hi"), response_format=ResponseFormat(schema=schema)))
+
+    assert isinstance(events[-1], Completed)
+
+
+async def test_probabilities_are_told_of_every_token() -> None:
+    events = await events_of(replace(prompt(script({"text": "ሰ"})), top_logprobs=1))
+
+    assert events[1] == TextDelta(
+        "ሰ",
+        (
+            {
+                "token": "ሰ",
+                "logprob": -0.25,
+                "bytes": [225, 136, 176],
+                "top_logprobs": [
+                    {"token": "ሰ", "logprob": -0.25, "bytes": [225, 136, 176]},
+                ],
+            },
+        ),
+    )

@@ -7,6 +7,7 @@ import pytest
 from parley.domain.conversations import FinishReason, Message, Role, Scope, Status, Usage
 from parley.domain.errors import ConversationFull, NotFound
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
+from parley.domain.tools import ToolCall
 from tests.support.stores import Stores, finished
 
 pytestmark = pytest.mark.anyio
@@ -108,6 +109,23 @@ async def test_every_way_a_reply_ends_is_kept_apart(
     assert await stores.settle(reply)
     _, (read,) = await stores.conversations.get_with_newest(stores.scope, conversation.id, 1)
     assert read == reply
+
+
+@pytest.mark.parametrize("text", ["", "It is warm.", "x" * 350_001])
+async def test_thoughts_and_calls_are_kept_beside_the_text(stores: Stores, text: str) -> None:
+    conversation = await stores.begin()
+    _, pending = await stores.append(conversation)
+    reply = finished(
+        pending,
+        text,
+        finish_reason=FinishReason.TOOL_CALLS,
+        usage=Usage(11, 7, cached_tokens=5, reasoning_tokens=3),
+        reasoning="Whoever asks will go. ሰ",
+        tool_calls=(ToolCall("a", "f", '{"x": "ሰ"}'), ToolCall("b", "g", "not JSON")),
+    )
+    assert await stores.settle(reply)
+    _, stored = await stores.conversations.get_message(stores.scope, reply.id)
+    assert stored == reply
 
 
 async def test_only_the_first_settling_counts(stores: Stores) -> None:

@@ -1,12 +1,16 @@
 """Chat Completions' wire, byte by byte."""
 
 import pytest
+from pydantic import ValidationError
 
 from parley.dialects.openai import codec
 from parley.dialects.openai.errors import envelope
 from parley.dialects.openai.headers import duration, headers
 from parley.dialects.openai.schema import CompletionBody
+from parley.domain.conversations import Role, Usage
 from parley.domain.errors import InvalidRequest, ModelNotFound, StoreUnavailable
+from parley.domain.tools import Tool, ToolCall, ToolChoice, ToolMode
+from parley.domain.turns import CompletionRequest, Image, PromptMessage, ResponseFormat
 from parley.services.limits import Allowance
 
 
@@ -38,9 +42,18 @@ def test_an_error_has_all_four_keys(error: InvalidRequest, status: int, kind: st
     }
 
 
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": SCHEMA, "strict": True}}
+
+
 def body(**fields: object) -> CompletionBody:
     messages = [{"role": "user", "content": "Hi"}]
     return CompletionBody.model_validate({"model": "m", "messages": messages, **fields})
+
+
+def shown(*messages: dict[str, object]) -> list[PromptMessage]:
+    return list(codec.request(body(messages=messages)).messages)
 
 
 @pytest.mark.parametrize(
@@ -59,15 +72,23 @@ def body(**fields: object) -> CompletionBody:
     ],
 )
 def test_what_asks_for_nothing_is_accepted(fields: dict[str, object]) -> None:
-    assert [message.text for message in codec.prompt(body(**fields))] == ["Hi"]
+    assert [message.text for message in codec.request(body(**fields)).messages] == ["Hi"]
 
 
 @pytest.mark.parametrize(
-    "fields", [{"tools": [{}]}, {"logprobs": True}, {"presence_penalty": 0.5}, {"store": True}]
+    "fields",
+    [
+        {"functions": [{"name": "f"}]},
+        {"logit_bias": {"50256": -100}},
+        {"modalities": ["text", "audio"]},
+        {"verbosity": "low"},
+        {"tool_choice": "required"},
+        {"tool_choice": {"type": "function", "function": {"name": "g"}}, "tools": [TOOL]},
+    ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(fields: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        codec.prompt(body(**fields))
+        codec.request(body(**fields))
     assert refused.value.param in fields
 
 
@@ -80,3 +101,125 @@ def test_one_stop_sequence_may_stand_alone() -> None:
     assert codec.parameters(body(stop="END")).stop == ("END",)
     assert codec.parameters(body(stop=["a", "b"])).stop == ("a", "b")
     assert codec.parameters(body()).stop == ()
+
+
+def test_all_that_is_asked_reaches_the_model() -> None:
+    asked = codec.request(
+        body(
+            tools=[TOOL],
+            tool_choice={"type": "function", "function": {"name": "f"}},
+            parallel_tool_calls=False,
+            response_format={
+                "type": "json_schema",
+                "json_schema": {"name": "place", "schema": SCHEMA, "strict": True},
+            },
+            logprobs=True,
+            top_logprobs=3,
+            reasoning_effort="low",
+            frequency_penalty=0.5,
+            presence_penalty=-0.5,
+        )
+    )
+    assert asked == CompletionRequest(
+        model="m",
+        messages=(PromptMessage(Role.USER, "Hi"),),
+        parameters=codec.parameters(body(frequency_penalty=0.5, presence_penalty=-0.5)),
+        tools=(Tool(name="f", parameters=SCHEMA, strict=True),),
+        tool_choice=ToolChoice(ToolMode.REQUIRED, "f"),
+        parallel_tool_calls=False,
+        response_format=ResponseFormat(name="place", schema=SCHEMA, strict=True),
+        top_logprobs=3,
+        reasoning_effort="low",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({}, None),
+        ({"logprobs": False, "top_logprobs": 0}, None),
+        ({"logprobs": True}, 0),
+        ({"top_logprobs": 2}, 2),
+    ],
+)
+def test_probabilities_are_told_where_they_are_asked_for(
+    fields: dict[str, object], wanted: int | None
+) -> None:
+    assert codec.request(body(**fields)).top_logprobs == wanted
+
+
+@pytest.mark.parametrize("mode", ["none", "auto", "required"])
+def test_the_model_is_told_how_free_it_is_to_call(mode: str) -> None:
+    asked = codec.request(body(tools=[TOOL], tool_choice=mode))
+    assert asked.tool_choice == ToolChoice(ToolMode(mode))
+
+
+def test_json_may_be_asked_for_without_a_schema() -> None:
+    asked = codec.request(body(response_format={"type": "json_object"}))
+    assert asked.response_format == ResponseFormat()
+
+
+def test_calls_and_their_answers_are_shown_to_the_model() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert shown(
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "a\x1b[0m"},
+    ) == [
+        PromptMessage(Role.ASSISTANT, "", tool_calls=(ToolCall("c1", "f", "{}"),)),
+        PromptMessage(Role.TOOL, "a\x1b[0m", tool_call_id="c1"),
+    ]
+
+
+def test_pictures_keep_their_place_among_the_text() -> None:
+    parts = [
+        {"type": "text", "text": "What is "},
+        {"type": "image_url", "image_url": {"url": PIXEL, "detail": "low"}},
+        {"type": "text", "text": "this?"},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+    ]
+    (message,) = shown({"role": "user", "content": parts})
+    assert message.text == "What is this?"
+    assert message.parts == (
+        "What is ",
+        Image(PIXEL, "low"),
+        "this?",
+        Image("https://example.com/a.png"),
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/a.png",
+        "file:///etc/passwd",
+        "https://",
+        "https://a b",
+        "data:text/html;base64,AAAA",
+        "data:image/png,plain",
+        "data:image/png;base64,AAA",
+        PIXEL + "\n",
+    ],
+)
+def test_a_picture_comes_from_https_or_with_the_message(url: str) -> None:
+    part = {"type": "image_url", "image_url": {"url": url}}
+    with pytest.raises(ValidationError):
+        body(messages=[{"role": "user", "content": [part]}])
+
+
+@pytest.mark.parametrize("kind", ["input_audio", "file"])
+def test_parts_that_no_model_reads_are_refused_by_name(kind: str) -> None:
+    with pytest.raises(ValidationError, match=f"`{kind}` parts are not supported"):
+        body(messages=[{"role": "user", "content": [{"type": kind, kind: {}}]}])
+
+
+def test_usage_is_that_of_all_choices_together() -> None:
+    counted = codec.usage([Usage(3, 2, 1, 1), Usage(3, 5)])
+    assert counted is not None
+    assert counted.model_dump() == {
+        "prompt_tokens": 6,
+        "completion_tokens": 7,
+        "total_tokens": 13,
+        "prompt_tokens_details": {"cached_tokens": 1},
+        "completion_tokens_details": {"reasoning_tokens": 1},
+    }
+    assert codec.usage([Usage(3, 2), None]) is None

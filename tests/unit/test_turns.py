@@ -32,6 +32,7 @@ from parley.domain.errors import (
 )
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.tenants import Caller, KeyKind, ModelRoute, Tenant
+from parley.domain.tools import ToolCall
 from parley.domain.turns import (
     Accepted,
     Completed,
@@ -39,9 +40,12 @@ from parley.domain.turns import (
     Finished,
     ModelEvent,
     PromptMessage,
+    ReasoningDelta,
     TextDelta,
+    ToolCallDelta,
     UsageRecord,
 )
+from parley.services.choices import results, side_by_side
 from parley.services.conversations import Conversations
 from parley.services.turns import Turn, Turns
 from tests.support.clock import ManualClock
@@ -118,9 +122,8 @@ class World:
         )
 
     async def complete(self) -> Turn:
-        return await self.turns.complete(
-            CALLER, dialect="test", model="small", messages=PROMPT, parameters=Parameters()
-        )
+        request = CompletionRequest(model="small", messages=PROMPT)
+        return await self.turns.complete(CALLER, request, dialect="test")
 
     async def history(self, conversation: Conversation) -> tuple[Message, ...]:
         _, page = await self.conversations.history(CALLER, conversation.id, limit=1000)
@@ -419,3 +422,79 @@ async def test_a_taken_id_is_replaced_by_a_fresh_one(world: World) -> None:
     conversations = Conversations(world.store, ManualClock(), ids)
     made = [(await conversations.create(CALLER, title=title)).id.number for title in ("a", "b")]
     assert made == [5, 6]
+
+
+async def test_thoughts_and_calls_are_settled_with_the_reply(world: World) -> None:
+    world.model.plays = (
+        Accepted(),
+        ReasoningDelta("Let me "),
+        ReasoningDelta("see."),
+        ToolCallDelta(1, "", id="b", name="g"),
+        ToolCallDelta(0, "", id="a", name="f"),
+        ToolCallDelta(0, '{"x":'),
+        ToolCallDelta(1, "{}"),
+        ToolCallDelta(0, "1}"),
+        Completed(FinishReason.TOOL_CALLS, Usage(3, 2)),
+    )
+    chat = await world.chat()
+    reply = await (await world.say(chat)).result()
+    assert reply.reasoning == "Let me see."
+    assert reply.tool_calls == (ToolCall("a", "f", '{"x":1}'), ToolCall("b", "g", "{}"))
+    assert (await world.history(chat))[-1] == reply
+
+
+async def test_probabilities_are_told_to_the_caller_only(world: World) -> None:
+    world.model.plays = (
+        Accepted(),
+        TextDelta("a", ({"token": "a"},)),
+        TextDelta("b", ({"token": "b"},)),
+        COMPLETED,
+    )
+    turn = await world.complete()
+    await turn.result()
+    assert turn.logprobs == [{"token": "a"}, {"token": "b"}]
+
+
+async def complete_often(world: World, times: int) -> tuple[Turn, ...]:
+    request = CompletionRequest(model="small", messages=PROMPT)
+    return await world.turns.complete_often(CALLER, request, times, dialect="test")
+
+
+async def test_a_prompt_is_answered_several_times_side_by_side(world: World) -> None:
+    gate = asyncio.Event()
+    world.model.plays = (Accepted(), TextDelta("Hi"), gate, COMPLETED)
+    turns = await complete_often(world, 3)
+    assert len(world.model.asked) == 3
+    gate.set()
+    replies = await results(side_by_side(turns))
+    assert [reply.text for reply in replies] == ["Hi"] * 3
+    assert sorted(line.turn for line in world.store.ledger) == sorted(each.id for each in replies)
+
+
+async def test_where_one_answer_is_refused_the_others_are_cancelled(world: World) -> None:
+    def refuse_from_now_on() -> None:
+        if len(world.model.asked) == 2:
+            world.model.plays = (ModelThrottled("Later."),)
+
+    world.model.plays = (Accepted(), asyncio.Event())
+    world.model.on_ask = refuse_from_now_on
+    with pytest.raises(ModelThrottled):
+        await complete_often(world, 2)
+    await world.turns.drain()
+    assert world.model.closed == 2
+    statuses = sorted(line.status for line in world.store.ledger)
+    assert statuses == [Status.FAILED, Status.STOPPED]
+
+
+async def test_where_one_answer_fails_the_others_are_cancelled(world: World) -> None:
+    gate = asyncio.Event()
+    world.model.plays = (Accepted(), gate, ModelError("No."))
+    world.model.on_ask = lambda: None
+    first = await world.complete()
+    world.model.plays = (Accepted(), asyncio.Event())
+    turns = (first, await world.complete())
+    gate.set()
+    with pytest.raises(ModelError):
+        await results(side_by_side(turns))
+    await world.turns.drain()
+    assert world.model.closed == 2

@@ -7,6 +7,7 @@ from parley.dialects.openai import OPENAI, codec
 from parley.dialects.openai.schema import CompletionBody, CompletionOut
 from parley.edge.routing import CallerOf, routes_of
 from parley.edge.sse import STREAMED, event_stream
+from parley.services.choices import results, side_by_side
 
 router = routes_of(OPENAI)
 
@@ -14,14 +15,11 @@ router = routes_of(OPENAI)
 @router.post("/v1/chat/completions", response_model=CompletionOut, responses={200: STREAMED})
 async def create_completion(body: CompletionBody, caller: CallerOf) -> CompletionOut | Response:
     """Answer a list of messages, at once or as a stream of chunks."""
-    turn = await services().turns.complete(
-        caller,
-        dialect=OPENAI.name,
-        model=body.model,
-        messages=codec.prompt(body),
-        parameters=codec.parameters(body),
-        user=body.user,
+    turns = await services().turns.complete_often(
+        caller, codec.request(body), body.n or 1, dialect=OPENAI.name, user=body.user
     )
     if body.stream:
-        return event_stream(codec.chunks(turn, include_usage=body.wants_usage))
-    return codec.completion(await turn.result())
+        return event_stream(codec.chunks(turns, include_usage=body.wants_usage))
+    replies = await results(side_by_side(turns))
+    told = [turn.logprobs for turn in turns]
+    return codec.completion(replies, told, service_tier=body.service_tier)

@@ -400,4 +400,6 @@ def _settled(pending: Message, final: Message) -> Message:
         finish_reason=final.finish_reason,
         usage=final.usage,
         error=final.error,
+        reasoning=final.reasoning,
+        tool_calls=final.tool_calls,
     )

@@ -34,9 +34,12 @@ def _unicode(text: str) -> str:
     return text
 
 
+Unicode = Annotated[str, AfterValidator(_unicode)]
+"""Text as a program writes it: any characters, control characters included."""
+
 Metadata = Annotated[
     dict[
-        Annotated[str, AfterValidator(_unicode), Field(max_length=64)],
+        Annotated[Unicode, Field(max_length=64)],
         Annotated[Text, Field(max_length=512)],
     ],
     Field(max_length=16),

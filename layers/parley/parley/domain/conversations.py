@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Generic, Self, TypeVar
 
 from parley.domain.ids import ConversationId, MessageId
+from parley.domain.tools import ToolCall
 
 T = TypeVar("T")
 
@@ -153,6 +154,10 @@ class Message:
     """The products that were found for this reply, best first."""
     rating: Rating | None = None
     """The user's opinion of this reply."""
+    reasoning: str = ""
+    """What the model thought before it replied."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """The calls the model asks for in this reply."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class CompletionRequest:
     """All that a model is told."""
 
     model: str
-    """The back end's own id of the model, not the tenant's name for it."""
+    """The tenant's name for the model where a caller asks, the back end's own id where it is asked."""
     messages: tuple[PromptMessage, ...]
     parameters: Parameters = field(default_factory=Parameters)
     tools: tuple[Tool, ...] = ()

@@ -12,7 +12,7 @@ from parley.domain.errors import InvalidRequest, ModelNotFound, NotFound
 from parley.domain.ids import NEVER_ISSUED, ConversationId, MessageId
 from parley.domain.tenants import Caller
 from parley.domain.tokens import estimate_tokens
-from parley.domain.turns import PromptMessage
+from parley.domain.turns import CompletionRequest, PromptMessage
 from parley.ports import ConversationStore, Directory
 from parley.services.conversations import PAGE_BYTES, READ_AT_ONCE, Conversations
 from parley.services.turns import Turn, Turns
@@ -229,9 +229,7 @@ class Apps:
         if not exchange.reply.text:
             return []
         question, answer = exchange.question.text, exchange.reply.text
-        turn = await self._turns.complete(
-            caller,
-            dialect=dialect,
+        request = CompletionRequest(
             model=exchange.conversation.model or caller.tenant.default_model,
             messages=(
                 PromptMessage(Role.SYSTEM, _SUGGEST),
@@ -241,6 +239,7 @@ class Apps:
             ),
             parameters=_SAMPLING,
         )
+        turn = await self._turns.complete(caller, request, dialect=dialect)
         return read_questions((await turn.result()).text)
 
     async def _begin(

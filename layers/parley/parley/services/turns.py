@@ -7,9 +7,10 @@ settled whole, a stateless completion is cancelled and settled as far as it came
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from parley.domain.conversations import (
     MAX_TEXT_BYTES,
@@ -23,13 +24,13 @@ from parley.domain.conversations import (
 from parley.domain.errors import Conflict, MessageTooLong, ModelError, NotFound, ParleyError
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.tenants import Caller
+from parley.domain.tools import ToolCall
 from parley.domain.turns import (
     Accepted,
     Completed,
     CompletionRequest,
     Failed,
     Finished,
-    PromptMessage,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -66,7 +67,34 @@ class _Progress:
 
     events: asyncio.Queue[TurnEvent] = field(default_factory=asyncio.Queue)
     text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    calls: dict[int, list[ToolCallDelta]] = field(default_factory=dict)
+    logprobs: list[Mapping[str, Any]] = field(default_factory=list)
     completed: Completed | None = None
+
+    def add(self, delta: TextDelta | ReasoningDelta | ToolCallDelta) -> None:
+        """Keep a piece of the reply, and pass it on."""
+        match delta:
+            case TextDelta():
+                self.text.append(delta.text)
+                self.logprobs += delta.logprobs
+            case ReasoningDelta():
+                self.reasoning.append(delta.text)
+            case ToolCallDelta():
+                self.calls.setdefault(delta.index, []).append(delta)
+        self.events.put_nowait(delta)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls of which anything is known, as far as they are."""
+        return tuple(
+            ToolCall(
+                id=next((delta.id for delta in deltas if delta.id), ""),
+                name=next((delta.name for delta in deltas if delta.name), ""),
+                arguments="".join(delta.arguments for delta in deltas),
+            )
+            for _, deltas in sorted(self.calls.items())
+        )
 
 
 class Turn:
@@ -75,12 +103,14 @@ class Turn:
     def __init__(self, plan: _Plan, progress: _Progress, asking: asyncio.Task[None]) -> None:
         self.reply = plan.reply
         """The pending reply; its id is the turn's id."""
+        self.logprobs: Sequence[Mapping[str, Any]] = progress.logprobs
+        """Of the reply's tokens so far, where they were asked for; told to the caller only."""
         self._events = progress.events
         self._asking = asking
         self._runs_on = plan.runs_on
 
     async def events(self) -> AsyncGenerator[TurnEvent, None]:
-        """Yield `TextDelta`s as they are made, then one `Finished` or `Failed`; only once."""
+        """Yield deltas as they are made, then one `Finished` or `Failed`; only once."""
         ended = False
         try:
             while not ended:
@@ -88,8 +118,13 @@ class Turn:
                 ended = isinstance(event, Finished | Failed)
                 yield event
         finally:
-            if not ended and not self._runs_on:
-                self._asking.cancel()
+            if not ended:
+                self.leave()
+
+    def leave(self) -> None:
+        """Listen no more: a stateless completion is cancelled, a stored turn goes on."""
+        if not self._runs_on:
+            self._asking.cancel()
 
     async def result(self) -> Message:
         """Wait for the settled reply.
@@ -143,11 +178,9 @@ class Turns:
     async def complete(
         self,
         caller: Caller,
+        request: CompletionRequest,
         *,
         dialect: str,
-        model: str,
-        messages: tuple[PromptMessage, ...],
-        parameters: Parameters,
         user: str | None = None,
     ) -> Turn:
         """Answer a prompt that the caller keeps: a stateless completion.
@@ -156,11 +189,61 @@ class Turns:
 
         Raises:
             ModelNotFound: the tenant has no such model.
+            InvalidRequest: the model can't do what is asked; nothing is stored or spent.
             ParleyError: the store or the model refused or failed before the first event.
         """
-        choice = self._choose(caller, model)
-        request = CompletionRequest(model=choice.model, messages=messages, parameters=parameters)
-        choice.back_end.check(request)
+        (turn,) = await self.complete_often(caller, request, 1, dialect=dialect, user=user)
+        return turn
+
+    async def complete_often(
+        self,
+        caller: Caller,
+        request: CompletionRequest,
+        times: int,
+        *,
+        dialect: str,
+        user: str | None = None,
+    ) -> tuple[Turn, ...]:
+        """Answer a prompt several times side by side, each in a turn of its own.
+
+        Returns once the model has accepted all the requests. Where it refuses one, the others are
+        cancelled.
+
+        Raises:
+            ParleyError: as `complete`.
+        """
+        choice = self._choose(caller, request.model)
+        asked = replace(request, model=choice.model)
+        choice.back_end.check(asked)
+        owner = caller.owner(user)
+
+        async def start() -> Turn:
+            return await self._start(
+                _Plan(
+                    caller=caller,
+                    user=owner,
+                    dialect=dialect,
+                    model=choice.back_end,
+                    request=asked,
+                    reply=await self._begin(caller, choice.name),
+                    settle=self._store.settle_completion,
+                    runs_on=False,
+                )
+            )
+
+        starting = [asyncio.create_task(start()) for _ in range(times)]
+        try:
+            return tuple(await asyncio.gather(*starting))
+        except BaseException:
+            for each in starting:
+                each.cancel()
+            for started in await asyncio.gather(*starting, return_exceptions=True):
+                if isinstance(started, Turn):
+                    started.leave()
+            raise
+
+    async def _begin(self, caller: Caller, model: str) -> Message:
+        """A pending reply, made durable."""
         while True:
             reply = Message(
                 id=MessageId(self._ids.conversation(), 1),
@@ -174,19 +257,7 @@ class Turns:
                 await self._store.begin_completion(caller.scope, reply)
             except Conflict:
                 continue
-            break
-        return await self._start(
-            _Plan(
-                caller=caller,
-                user=caller.owner(user),
-                dialect=dialect,
-                model=choice.back_end,
-                request=request,
-                reply=reply,
-                settle=self._store.settle_completion,
-                runs_on=False,
-            )
-        )
+            return reply
 
     async def send(
         self,
@@ -380,11 +451,8 @@ class Turns:
                 match event:
                     case Accepted():
                         progress.events.put_nowait(Started(plan.reply))
-                    case TextDelta():
-                        progress.text.append(event.text)
-                        progress.events.put_nowait(event)
-                    case ReasoningDelta() | ToolCallDelta():
-                        progress.events.put_nowait(event)
+                    case TextDelta() | ReasoningDelta() | ToolCallDelta():
+                        progress.add(event)
                     case Completed():
                         progress.completed = event
 
@@ -405,6 +473,8 @@ class Turns:
             finish_reason=completed.finish_reason if completed else None,
             usage=completed.usage if completed else None,
             error=error.code if error else None,
+            reasoning="".join(progress.reasoning),
+            tool_calls=progress.tool_calls,
         )
         try:
             if not await self._settle(plan, reply):

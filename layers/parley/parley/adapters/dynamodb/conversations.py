@@ -497,7 +497,7 @@ class DynamoConversations:
     def _settle(
         self, table: str, key: Key, reply: Message, record: UsageRecord, lifetime: Item
     ) -> bool:
-        text, parts = texts.store(key, reply.text)
+        text, parts = texts.store(key, items.body_of(reply))
         self._database.put_many(table, ((part, {**item, **lifetime}) for part, item in parts))
         changes, values = assignments({**items.from_outcome(reply), **text, **lifetime})
         settle = update(

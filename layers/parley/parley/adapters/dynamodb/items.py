@@ -26,6 +26,7 @@ from parley.domain.conversations import (
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.personas import Persona, PersonaContent, PersonaVersion
 from parley.domain.tenants import ApiKey, KeyKind, Limits, ModelRoute, Tenant
+from parley.domain.tools import ToolCall
 from parley.domain.turns import UsageRecord
 
 Item = dict[str, Any]
@@ -133,16 +134,31 @@ def from_outcome(message: Message) -> Item:
         "finish_reason": message.finish_reason.value if message.finish_reason else None,
         **_from_usage(message.usage),
         "error": message.error,
+        "structured": 1 if _is_structured(message) else None,
     }
 
 
-def to_message(id_: MessageId, item: Item, text: str) -> Message:
-    """The message of this item."""
+def body_of(message: Message) -> str:
+    """What is stored as the text of a message's item: its text, or JSON where there is more."""
+    if not _is_structured(message):
+        return message.text
+    return _dump(
+        {
+            "text": message.text,
+            "reasoning": message.reasoning,
+            "tool_calls": [asdict(call) for call in message.tool_calls],
+        }
+    )
+
+
+def to_message(id_: MessageId, item: Item, body: str) -> Message:
+    """The message of this item and the text that is stored with it."""
     reason, rating = item.get("finish_reason"), item.get("rating")
+    parts: dict[str, Any] = json.loads(body) if "structured" in item else {"text": body}
     return Message(
         id=id_,
         role=Role(item["role"]),
-        text=text,
+        text=parts["text"],
         status=Status(item["status"]),
         created_at=_moment(item["created_at"]),
         model=item.get("model"),
@@ -151,6 +167,8 @@ def to_message(id_: MessageId, item: Item, text: str) -> Message:
         error=item.get("error"),
         product_ids=tuple(json.loads(item.get("product_ids", "[]"))),
         rating=Rating(rating) if rating else None,
+        reasoning=parts.get("reasoning", ""),
+        tool_calls=tuple(ToolCall(**call) for call in parts.get("tool_calls", ())),
     )
 
 
@@ -283,8 +301,7 @@ def to_app(item: Item) -> App:
             "parameters": Parameters(**app["parameters"] | {"stop": stop}),
             "form": tuple(
                 InputField(
-                    **field
-                    | {"kind": InputKind(field["kind"]), "options": tuple(field["options"])}
+                    **field | {"kind": InputKind(field["kind"]), "options": tuple(field["options"])}
                 )
                 for field in app["form"]
             ),
@@ -297,9 +314,7 @@ def to_app(item: Item) -> App:
 
 def _from_content(content: PersonaContent) -> Item:
     parameters = {
-        name: value
-        for name, value in asdict(content.parameters).items()
-        if value not in (None, ())
+        name: value for name, value in asdict(content.parameters).items() if value not in (None, ())
     }
     return {
         "name": content.name,
@@ -319,16 +334,30 @@ def _to_content(item: Item) -> PersonaContent:
     )
 
 
+def _is_structured(message: Message) -> bool:
+    return bool(message.reasoning or message.tool_calls)
+
+
 def _from_usage(usage: Usage | None) -> Item:
     if usage is None:
         return {}
-    return {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens or None,
+        "reasoning_tokens": usage.reasoning_tokens or None,
+    }
 
 
 def _to_usage(item: Item) -> Usage | None:
     if "prompt_tokens" not in item:
         return None
-    return Usage(item["prompt_tokens"], item["completion_tokens"])
+    return Usage(
+        item["prompt_tokens"],
+        item["completion_tokens"],
+        item.get("cached_tokens", 0),
+        item.get("reasoning_tokens", 0),
+    )
 
 
 def _moment(text: str) -> datetime:

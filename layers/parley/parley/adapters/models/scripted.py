@@ -177,6 +177,7 @@ class _Reply:
         self._held = ""  # not sent yet, since a stop sequence may have begun in it
         self._stop = request.parameters.stop
         self._prompt_tokens = sum(len(message.text.split()) for message in request.messages)
+        self._messages = len(request.messages)
         self._top_logprobs = request.top_logprobs
         self._tokens = 0
         self._reasoning_tokens = 0
@@ -226,7 +227,7 @@ class _Reply:
         yield from self._accept()
         index, self._calls = self._calls, self._calls + 1
         pieces = [arguments[at : at + PIECE] for at in range(0, len(arguments), PIECE)]
-        yield ToolCallDelta(index, "", id=f"call_{index}", name=name)
+        yield ToolCallDelta(index, "", id=f"call_{self._messages}_{index}", name=name)
         for piece in pieces:
             if self.finish_reason:
                 break
@@ -290,7 +291,7 @@ def _script(request: CompletionRequest) -> list[Step]:
     """What to play for this request.
 
     Raises:
-        InvalidRequest: it has a script, or a schema, that can't be read.
+        InvalidRequest: it has a script that can't be read.
     """
     said = [message.text for message in request.messages if message.role is Role.USER]
     last = said[-1] if said else ""
@@ -310,7 +311,7 @@ def _improvised(request: CompletionRequest, last: str) -> Step:
     choice, form = request.tool_choice, request.response_format
     if request.tools and choice is not None and choice.mode is ToolMode.REQUIRED:
         tool = next((tool for tool in request.tools if tool.name == choice.name), request.tools[0])
-        return Step((Call(tool.name, _fitting(tool.parameters or {"type": "object"}, "tools")),))
+        return Step((Call(tool.name, _fitting(tool.parameters or {"type": "object"})),))
     if request.messages[-1].role is Role.TOOL:
         last = request.messages[-1].text
     sentence = f"This is a reply to message {len(request.messages)}, which says: {last}"
@@ -318,16 +319,13 @@ def _improvised(request: CompletionRequest, last: str) -> Step:
         sentence = (
             json.dumps({"reply": sentence}, ensure_ascii=False)
             if form.schema is None
-            else _fitting(form.schema, "response_format")
+            else _fitting(form.schema)
         )
     return Step(tuple(Say(word) for word in re.findall(r"\s*\S+|\s+$", sentence)))
 
 
-def _fitting(schema: Mapping[str, Any], param: str) -> str:
-    try:
-        return json.dumps(sample(schema), ensure_ascii=False)
-    except ValueError as error:
-        raise InvalidRequest("The schema can't be read.", param=param) from error
+def _fitting(schema: Mapping[str, Any]) -> str:
+    return json.dumps(sample(schema), ensure_ascii=False)
 
 
 def _step(step: object, number: int, request: CompletionRequest) -> Step:

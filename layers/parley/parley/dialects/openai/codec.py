@@ -1,59 +1,99 @@
 """Chat Completions to and from the core: a request becomes a prompt, events become chunks."""
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from parley.dialects.openai.errors import envelope
 from parley.dialects.openai.schema import (
     AssistantMessage,
+    CalledFunction,
     Choice,
     CompletionBody,
+    CompletionDetails,
     CompletionOut,
+    ImagePart,
     InputMessage,
+    JsonFormat,
+    Logprobs,
     ModelList,
     ModelOut,
+    NamedTool,
+    PromptDetails,
+    RefusalPart,
+    RepliedMessage,
     Sampling,
+    SchemaFormat,
+    TextPart,
+    ToolCallOut,
+    ToolMessage,
     UsageOut,
 )
 from parley.domain.conversations import FinishReason, Message, Parameters, Role, Usage
 from parley.domain.errors import InvalidRequest
 from parley.domain.tenants import CATCH_ALL, Tenant
-from parley.domain.turns import Failed, Finished, PromptMessage, TextDelta
+from parley.domain.tools import Tool, ToolCall, ToolChoice, ToolMode
+from parley.domain.turns import (
+    CompletionRequest,
+    Failed,
+    Finished,
+    Image,
+    PromptMessage,
+    ReasoningDelta,
+    ResponseFormat,
+    TextDelta,
+    ToolCallDelta,
+    TurnEvent,
+)
+from parley.services.choices import side_by_side
 from parley.services.turns import Turn
 
 DONE = b"data: [DONE]\n\n"
 
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "audio": (),
-    "frequency_penalty": (0,),
     "function_call": ("none", "auto"),
     "functions": ([],),
     "logit_bias": ({},),
-    "logprobs": (False,),
     "modalities": (["text"],),
-    "presence_penalty": (0,),
-    "response_format": ({"type": "text"},),
+    "moderation": (),
     "store": (False,),
-    "tool_choice": ("none", "auto"),
-    "tools": ([],),
-    "top_logprobs": (0,),
+    "verbosity": ("medium",),
     "web_search_options": (),
 }
-"""Parameters nothing behind the API can honour yet, with the values that ask for nothing."""
+"""Parameters nothing behind the API can honour, with the values that ask for nothing."""
 
 
-def prompt(body: CompletionBody) -> tuple[PromptMessage, ...]:
-    """The messages to show the model.
+def request(body: CompletionBody) -> CompletionRequest:
+    """What to ask the model.
 
     Raises:
         InvalidRequest: a parameter asks for what can't be done; it is named.
     """
     for name, value in (body.model_extra or {}).items():
         if name in _NEUTRAL and value is not None and value not in _NEUTRAL[name]:
-            raise InvalidRequest(f"`{name}` is not supported by this model.", param=name)
-    return tuple(PromptMessage(Role(message.role), _text(message)) for message in body.messages)
+            raise InvalidRequest(f"`{name}` is not supported.", param=name)
+    tools = tuple(
+        Tool(
+            name=tool.function.name,
+            description=tool.function.description,
+            parameters=tool.function.parameters,
+            strict=bool(tool.function.strict),
+        )
+        for tool in body.tools or ()
+    )
+    return CompletionRequest(
+        model=body.model,
+        messages=tuple(map(_prompt_message, body.messages)),
+        parameters=parameters(body),
+        tools=tools,
+        tool_choice=_tool_choice(body, [tool.name for tool in tools]),
+        parallel_tool_calls=body.parallel_tool_calls if tools else None,
+        response_format=_response_format(body),
+        top_logprobs=(body.top_logprobs or 0) if body.logprobs or body.top_logprobs else None,
+        reasoning_effort=body.reasoning_effort,
+    )
 
 
 def parameters(body: Sampling) -> Parameters:
@@ -65,6 +105,8 @@ def parameters(body: Sampling) -> Parameters:
         max_tokens=body.max_completion_tokens or body.max_tokens,
         seed=body.seed,
         stop=stop,
+        frequency_penalty=body.frequency_penalty,
+        presence_penalty=body.presence_penalty,
     )
 
 
@@ -73,17 +115,57 @@ def completion_id(reply: Message) -> str:
     return f"chatcmpl-{str(reply.id).replace('-', '')}"
 
 
-def completion(reply: Message) -> CompletionOut:
-    """A settled reply as a whole completion."""
+def completion(
+    replies: Sequence[Message],
+    logprobs: Sequence[Sequence[Mapping[str, Any]] | None] = (),
+    *,
+    service_tier: str | None = None,
+) -> CompletionOut:
+    """Settled replies to one prompt as a whole completion.
+
+    Args:
+        logprobs: of the replies, in their order.
+        service_tier: the one that was asked for; there is only one that can be served.
+    """
+    first = replies[0]
+    told = [*logprobs, *[None] * len(replies)]
     return CompletionOut(
-        id=completion_id(reply),
-        created=int(reply.created_at.timestamp()),
-        model=reply.model or "",
+        id=completion_id(first),
+        created=int(first.created_at.timestamp()),
+        model=first.model or "",
         choices=[
-            Choice(message=AssistantMessage(content=reply.text), finish_reason=why_ended(reply))
+            Choice(
+                index=index,
+                message=assistant_message(reply),
+                logprobs=Logprobs(content=list(map(dict, found))) if found else None,
+                finish_reason=why_ended(reply),
+            )
+            for index, (reply, found) in enumerate(zip(replies, told, strict=False))
         ],
-        usage=reply.usage and usage(reply.usage),
+        usage=usage(reply.usage for reply in replies),
+        service_tier="default" if service_tier else None,
     )
+
+
+def assistant_message(reply: Message) -> AssistantMessage:
+    """A reply as a message."""
+    return AssistantMessage(
+        content=reply.text if reply.text or not reply.tool_calls else None,
+        reasoning_content=reply.reasoning or None,
+        tool_calls=tool_calls(reply.tool_calls) or None,
+    )
+
+
+def tool_calls(calls: Iterable[ToolCall]) -> list[ToolCallOut]:
+    """Calls the model asks for."""
+    return [
+        ToolCallOut.model_construct(
+            id=call.id,
+            type="function",
+            function=CalledFunction.model_construct(name=call.name, arguments=call.arguments),
+        )
+        for call in calls
+    ]
 
 
 def why_ended(reply: Message) -> FinishReason:
@@ -91,62 +173,110 @@ def why_ended(reply: Message) -> FinishReason:
     return reply.finish_reason or FinishReason.STOP
 
 
-def usage(counted: Usage) -> UsageOut:
-    """Token counts."""
+def usage(counted: Iterable[Usage | None]) -> UsageOut | None:
+    """Token counts of some replies together; None where one of them wasn't counted."""
+    found = list(counted)
+    known = [each for each in found if each is not None]
+    if len(known) < len(found):
+        return None
     return UsageOut(
-        prompt_tokens=counted.prompt_tokens,
-        completion_tokens=counted.completion_tokens,
-        total_tokens=counted.total_tokens,
+        prompt_tokens=sum(each.prompt_tokens for each in known),
+        completion_tokens=sum(each.completion_tokens for each in known),
+        total_tokens=sum(each.total_tokens for each in known),
+        prompt_tokens_details=PromptDetails(
+            cached_tokens=sum(each.cached_tokens for each in known)
+        ),
+        completion_tokens_details=CompletionDetails(
+            reasoning_tokens=sum(each.reasoning_tokens for each in known)
+        ),
     )
 
 
 async def chunks(
-    turn: Turn,
+    turns: Sequence[Turn],
+    events: AsyncGenerator[tuple[int, TurnEvent], None] | None = None,
     *,
     include_usage: bool,
     stream_id: str | None = None,
-    extra: dict[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> AsyncGenerator[bytes, None]:
-    """A turn's events as server-sent chunks, ended by `[DONE]`.
+    """The events of the turns that answer a prompt as server-sent chunks, ended by `[DONE]`.
 
     A failed turn ends in an error object and without `[DONE]`: the SDKs raise on the one, and take
     the lack of the other for a good end unless they are told.
 
     Args:
+        events: what comes of the turns, where it isn't just their own events.
         include_usage: whether to report usage, in a last chunk of its own.
         stream_id: the stream's id, where it isn't to be a completion's.
         extra: further fields of every chunk.
     """
     head: dict[str, Any] = {
-        "id": stream_id or completion_id(turn.reply),
+        "id": stream_id or completion_id(turns[0].reply),
         "object": "chat.completion.chunk",
-        "created": int(turn.reply.created_at.timestamp()),
-        "model": turn.reply.model,
+        "created": int(turns[0].reply.created_at.timestamp()),
+        "model": turns[0].reply.model,
         **(extra or {}),
     }
     if include_usage:
         head["usage"] = None
-
-    def chunk(delta: dict[str, str], finish_reason: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return sse({**head, "choices": [choice]})
-
-    yield chunk({"role": "assistant", "content": ""})
-    # A delta's chunk is the same bytes around its text every time; only the text is encoded anew.
-    before, after = chunk({"content": "\0"}).split(rb'"\u0000"')
-    async with aclosing(turn.events()) as events:
-        async for event in events:
+    choices = [_ChoiceChunks(head, index) for index in range(len(turns))]
+    for choice in choices:
+        yield choice.chunk({"role": "assistant", "content": ""})
+    ended: list[Message] = []
+    async with aclosing(events or side_by_side(turns)) as heard:
+        async for index, event in heard:
             match event:
-                case TextDelta():
-                    yield before + _json(event.text) + after
                 case Finished(reply):
-                    yield chunk({}, why_ended(reply))
-                    if include_usage and reply.usage:
-                        counted = usage(reply.usage).model_dump()
-                        yield sse({**head, "choices": [], "usage": counted})
-                    yield DONE
+                    ended.append(reply)
+                    yield choices[index].chunk({}, finish_reason=why_ended(reply))
                 case Failed(_, error):
                     yield sse(envelope(error, 500))
+                    return
+                case TextDelta() | ReasoningDelta() | ToolCallDelta():
+                    yield choices[index].delta(event)
+    if include_usage and (counted := usage(reply.usage for reply in ended)):
+        yield sse({**head, "choices": [], "usage": counted.model_dump()})
+    yield DONE
+
+
+class _ChoiceChunks:
+    """Makes the chunks of one choice."""
+
+    def __init__(self, head: Mapping[str, Any], index: int) -> None:
+        self._head = head
+        self._index = index
+        # A text's chunk is the same bytes around it every time; only the text is encoded anew.
+        self._before, self._after = self.chunk({"content": "\0"}).split(rb'"\u0000"')
+
+    def delta(self, event: TextDelta | ReasoningDelta | ToolCallDelta) -> bytes:
+        """The chunk of one piece of the reply."""
+        match event:
+            case TextDelta(text, ()):
+                return self._before + _json(text) + self._after
+            case TextDelta(text, logprobs):
+                told = {"content": logprobs, "refusal": None}
+                return self.chunk({"content": text}, logprobs=told)
+            case ReasoningDelta(text):
+                return self.chunk({"reasoning_content": text})
+            case ToolCallDelta():
+                return self.chunk({"tool_calls": [_call_delta(event)]})
+
+    def chunk(
+        self,
+        delta: Mapping[str, Any],
+        *,
+        logprobs: Mapping[str, Any] | None = None,
+        finish_reason: str | None = None,
+    ) -> bytes:
+        """A chunk with this delta."""
+        choice = {
+            "index": self._index,
+            "delta": delta,
+            "logprobs": logprobs,
+            "finish_reason": finish_reason,
+        }
+        return sse({**self._head, "choices": [choice]})
 
 
 def model(tenant: Tenant, name: str) -> ModelOut:
@@ -173,7 +303,70 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _text(message: InputMessage) -> str:
-    if isinstance(message.content, list):
-        return "".join(part.text for part in message.content)
-    return message.content or ""
+def _call_delta(event: ToolCallDelta) -> dict[str, Any]:
+    if event.name is None:
+        return {"index": event.index, "function": {"arguments": event.arguments}}
+    return {
+        "index": event.index,
+        "id": event.id,
+        "type": "function",
+        "function": {"name": event.name, "arguments": event.arguments},
+    }
+
+
+def _prompt_message(message: InputMessage) -> PromptMessage:
+    content = message.content
+    parts = [_part(part) for part in content] if isinstance(content, list) else [content or ""]
+    has_picture = any(isinstance(part, Image) for part in parts)
+    calls = message.tool_calls or () if isinstance(message, RepliedMessage) else ()
+    return PromptMessage(
+        Role(message.role),
+        "".join(part for part in parts if isinstance(part, str)),
+        parts=tuple(parts) if has_picture else (),
+        tool_calls=tuple(
+            ToolCall(call.id, call.function.name, call.function.arguments) for call in calls
+        ),
+        tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
+    )
+
+
+def _part(part: TextPart | RefusalPart | ImagePart) -> str | Image:
+    match part:
+        case TextPart():
+            return part.text
+        case RefusalPart():
+            return part.refusal
+        case ImagePart():
+            return Image(part.image_url.url, part.image_url.detail)
+
+
+def _tool_choice(body: CompletionBody, names: Sequence[str]) -> ToolChoice | None:
+    """How free the model is; None where it is as free as it is without a word.
+
+    Raises:
+        InvalidRequest: it must call what there isn't.
+    """
+    match body.tool_choice:
+        case NamedTool(function=wanted):
+            if wanted.name not in names:
+                raise InvalidRequest(
+                    f"`tool_choice` names `{wanted.name}`, which isn't among the tools.",
+                    param="tool_choice",
+                )
+            return ToolChoice(ToolMode.REQUIRED, wanted.name)
+        case "required" if not names:
+            raise InvalidRequest("`tool_choice` asks for a call of no tool.", param="tool_choice")
+        case str(mode) if names:
+            return ToolChoice(ToolMode(mode))
+    return None
+
+
+def _response_format(body: CompletionBody) -> ResponseFormat | None:
+    match body.response_format:
+        case JsonFormat():
+            return ResponseFormat()
+        case SchemaFormat(json_schema=wanted):
+            return ResponseFormat(
+                name=wanted.name, schema=wanted.schema_ or {}, strict=bool(wanted.strict)
+            )
+    return None

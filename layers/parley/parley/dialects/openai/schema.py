@@ -4,11 +4,29 @@ Unknown fields are ignored, since the SDKs send new ones every month; a known on
 honoured is refused by name, since silence would be a lie.
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from parley.dialects.fields import MAX_INTEGER, Identifier, Metadata, Text
+from parley.dialects.fields import MAX_INTEGER, Identifier, Metadata, ShortText, Text, Unicode
+
+MOST_CHOICES = 8
+"""Replies to one prompt at most; each is a call of the model."""
+
+_IMAGE = (
+    r"^(https://[!-~]+|data:image/[a-z0-9.+-]+;base64,"
+    r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)$"
+)
+
+
+_IF_THERE = Field(exclude_if=lambda value: value is None)
+
+
+def _image_address(url: str) -> str:
+    if not re.fullmatch(_IMAGE, url):
+        raise ValueError("must be an https: address or data:image/...;base64,...")
+    return url
 
 
 class TextPart(BaseModel):
@@ -18,23 +36,156 @@ class TextPart(BaseModel):
     text: Text
 
 
-class SpokenMessage(BaseModel):
+class RefusalPart(BaseModel):
+    """A piece of what a model replied: that it won't."""
+
+    type: Literal["refusal"]
+    refusal: Text
+
+
+class ImageAddress(BaseModel):
+    """Where a picture is: elsewhere, or right here."""
+
+    url: Annotated[
+        str, AfterValidator(_image_address), Field(json_schema_extra={"pattern": _IMAGE})
+    ]
+    detail: Literal["auto", "low", "high", "original"] | None = None
+
+
+class ImagePart(BaseModel):
+    """A picture in a message."""
+
+    type: Literal["image_url"]
+    image_url: ImageAddress
+
+
+def _readable(part: Any) -> Any:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind in {"input_audio", "file"}:
+        raise ValueError(f"`{kind}` parts are not supported")
+    return part
+
+
+UserPart = Annotated[
+    Annotated[TextPart | ImagePart, Field(discriminator="type")], BeforeValidator(_readable)
+]
+AssistantPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
+
+FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+CallId = Annotated[Unicode, Field(min_length=1, max_length=256)]
+
+
+class CalledFunction(BaseModel):
+    """What a model asked to be run."""
+
+    name: FunctionName
+    arguments: Unicode
+
+
+class ToolCallIn(BaseModel):
+    """A call that a model asked for."""
+
+    id: CallId
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class InstructionMessage(BaseModel):
+    """What the model is to be like."""
+
+    role: Literal["system", "developer"]
+    content: Text | list[TextPart]
+
+
+class UserMessage(BaseModel):
     """What someone told the model."""
 
-    role: Literal["system", "developer", "user"]
-    content: Text | list[TextPart]
+    role: Literal["user"]
+    content: Text | list[UserPart]
 
 
 class RepliedMessage(BaseModel):
     """What the model replied; it may have said nothing."""
 
     role: Literal["assistant"]
-    content: Text | list[TextPart] | None = None
+    content: Text | list[AssistantPart] | None = None
+    refusal: Text | None = None
+    tool_calls: list[ToolCallIn] | None = None
 
 
-InputMessage = Annotated[SpokenMessage | RepliedMessage, Field(discriminator="role")]
+class ToolMessage(BaseModel):
+    """What a call that the model asked for has come to."""
+
+    role: Literal["tool"]
+    content: Unicode | list[TextPart]
+    tool_call_id: CallId
+
+
+InputMessage = Annotated[
+    InstructionMessage | UserMessage | RepliedMessage | ToolMessage, Field(discriminator="role")
+]
 """One message of the prompt."""
 
+
+class FunctionIn(BaseModel):
+    """A function the model may ask to be run."""
+
+    name: FunctionName
+    description: Text | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ToolIn(BaseModel):
+    """A tool the model may use."""
+
+    type: Literal["function"]
+    function: FunctionIn
+
+
+class NamedFunction(BaseModel):
+    """A function by its name."""
+
+    name: FunctionName
+
+
+class NamedTool(BaseModel):
+    """The one tool the model must use."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class TextFormat(BaseModel):
+    """Any text."""
+
+    type: Literal["text"]
+
+
+class JsonFormat(BaseModel):
+    """JSON text."""
+
+    type: Literal["json_object"]
+
+
+class NamedSchema(BaseModel):
+    """A JSON Schema and its name."""
+
+    name: FunctionName
+    description: Text | None = None
+    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    strict: bool | None = None
+
+
+class SchemaFormat(BaseModel):
+    """JSON text that fits a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: NamedSchema
+
+
+Format = Annotated[TextFormat | JsonFormat | SchemaFormat, Field(discriminator="type")]
+"""The form a reply must have."""
 
 StopSequence = Annotated[Text, Field(min_length=1)]
 
@@ -48,6 +199,8 @@ class Sampling(BaseModel):
     max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
     seed: Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)] | None = None
     stop: StopSequence | Annotated[list[StopSequence], Field(max_length=4)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
 
 
 class StreamOptions(BaseModel):
@@ -87,32 +240,73 @@ class CompletionBody(Sampling, Streaming):
     model: Identifier
     messages: Annotated[list[InputMessage], Field(min_length=1)]
     user: Identifier | None = None
-    n: Annotated[int, Field(ge=1, le=1)] | None = None
+    n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
+    tools: Annotated[list[ToolIn], Field(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Format | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
     metadata: Metadata | None = None
+    service_tier: ShortText | None = None
+
+
+class PromptDetails(BaseModel):
+    """Of the prompt's tokens."""
+
+    cached_tokens: int
+
+
+class CompletionDetails(BaseModel):
+    """Of the reply's tokens."""
+
+    reasoning_tokens: int
 
 
 class UsageOut(BaseModel):
-    """Tokens as the model counted them."""
+    """Tokens as the model counted them, of all choices together."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptDetails
+    completion_tokens_details: CompletionDetails
+
+
+class ToolCallOut(BaseModel):
+    """A call the model asks for."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
 
 
 class AssistantMessage(BaseModel):
     """The reply."""
 
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
+    refusal: None = None
+    reasoning_content: Annotated[str | None, _IF_THERE] = None
+    tool_calls: Annotated[list[ToolCallOut] | None, _IF_THERE] = None
+
+
+class Logprobs(BaseModel):
+    """How likely the model took each token of its reply to be."""
+
+    content: list[dict[str, Any]]
     refusal: None = None
 
 
 class Choice(BaseModel):
-    """The one choice of a completion."""
+    """One reply."""
 
-    index: int = 0
+    index: int
     message: AssistantMessage
-    logprobs: None = None
+    logprobs: Logprobs | None = None
     finish_reason: str
 
 
@@ -125,6 +319,7 @@ class CompletionOut(BaseModel):
     model: str
     choices: list[Choice]
     usage: UsageOut | None
+    service_tier: Annotated[Literal["default"] | None, _IF_THERE] = None
 
 
 class ModelOut(BaseModel):

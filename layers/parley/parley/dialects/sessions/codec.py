@@ -68,7 +68,7 @@ def history(
 def chunks(turn: Turn, *, include_usage: bool) -> AsyncGenerator[bytes, None]:
     """A turn as completion chunks that carry the message's own id and its chat's."""
     return openai.chunks(
-        turn,
+        (turn,),
         include_usage=include_usage,
         stream_id=str(turn.reply.id),
         extra={"chatId": str(turn.reply.id.conversation)},
