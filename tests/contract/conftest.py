@@ -2,14 +2,16 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
+from parley.adapters.models.bedrock import BedrockModel, connect
 from parley.adapters.models.embedded import EmbeddedModel
 from parley.adapters.models.openai_compatible import OpenAICompatibleModel
 from parley.adapters.models.scripted import ScriptedModel
 from parley.ports import Model
-from tests.support import llama, openai_server
+from tests.support import bedrock_server, llama, openai_server
 from tests.support.llama import LlamaServer, llama_server
 from tests.support.upstream import upstream
 
@@ -20,6 +22,8 @@ class Subject:
 
     model: Model
     endless: str
+    refuses: frozenset[str] = frozenset()
+    """Parameters of which it refuses some values or all, by name."""
 
 
 ENDLESS_SCRIPT = 'script: [{"text": "one two ", "repeat": 4000, "wait": 0.01}]'
@@ -38,7 +42,9 @@ def llama_cpp() -> LlamaServer:
     return llama_server()
 
 
-@pytest.fixture(params=["scripted", "embedded", "openai_compatible", "openai_compatible-llama_cpp"])
+@pytest.fixture(
+    params=["scripted", "embedded", "openai_compatible", "openai_compatible-llama_cpp", "bedrock"]
+)
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     """Every adapter of the Model port; those of remote models before servers of their own."""
     match request.param:
@@ -60,6 +66,17 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
             )
             yield Subject(model, ENDLESS_STORY)
             await model.aclose()
+        case "bedrock":
+            scripted = ScriptedModel()
+            async with upstream(bedrock_server.serving(scripted)) as server:
+                yield Subject(
+                    BedrockModel(
+                        context_window=scripted.context_window,
+                        connect=partial(connect, endpoint_url=server.url),
+                    ),
+                    ENDLESS_SCRIPT,
+                    refuses=frozenset({"seed", "temperature"}),
+                )
 
 
 async def _llama_key() -> str:

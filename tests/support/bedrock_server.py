@@ -1,0 +1,159 @@
+"""A model behind the wire of Amazon Bedrock: REST JSON, and the binary frames of event streams."""
+
+import json
+import struct
+from binascii import crc32
+from collections.abc import Mapping
+from contextlib import aclosing
+from itertools import pairwise
+from typing import Any
+from urllib.parse import unquote
+
+from parley.domain.conversations import Parameters, Role
+from parley.domain.errors import ContextTooLong, ParleyError
+from parley.domain.turns import Completed, CompletionRequest, PromptMessage, TextDelta
+from parley.ports import Model
+from tests.support.upstream import Exchange, Respond
+
+STREAM = {"content-type": "application/vnd.amazon.eventstream", "x-amzn-requestid": "0-0"}
+STRING = 7
+"""The type of a header's value."""
+
+STOP_REASONS = {"stop": "end_turn", "length": "max_tokens"}
+
+
+def frame(headers: Mapping[str, str], payload: bytes) -> bytes:
+    """One message of an event stream: lengths, their checksum, headers, payload, checksum."""
+    named = b"".join(
+        struct.pack("!B", len(name))
+        + name.encode("ascii")
+        + struct.pack("!BH", STRING, len(value))
+        + value.encode("ascii")
+        for name, value in headers.items()
+    )
+    lengths = struct.pack("!II", 16 + len(named) + len(payload), len(named))
+    message = lengths + struct.pack("!I", crc32(lengths)) + named + payload
+    return message + struct.pack("!I", crc32(message))
+
+
+def event(kind: str, **fields: Any) -> bytes:
+    """An event; Bedrock pads its payloads so that their length doesn't tell the text's."""
+    headers = {
+        ":event-type": kind,
+        ":content-type": "application/json",
+        ":message-type": "event",
+    }
+    return frame(headers, json.dumps({**fields, "p": "abcdefgh"}, ensure_ascii=False).encode())
+
+
+def exception(kind: str, message: str) -> bytes:
+    """A failure in the middle of a stream."""
+    headers = {
+        ":exception-type": kind,
+        ":content-type": "application/json",
+        ":message-type": "exception",
+    }
+    return frame(headers, json.dumps({"message": message}).encode())
+
+
+def delta(block: int = 0, **said: Any) -> bytes:
+    return event("contentBlockDelta", contentBlockIndex=block, delta=said)
+
+
+def start(block: int, **what: Any) -> bytes:
+    return event("contentBlockStart", contentBlockIndex=block, start=what)
+
+
+def stop(block: int = 0) -> bytes:
+    return event("contentBlockStop", contentBlockIndex=block)
+
+
+def metadata(prompt: int, completion: int, **more: int) -> bytes:
+    counted = {"inputTokens": prompt, "outputTokens": completion, **more}
+    counted["totalTokens"] = sum(counted.values())
+    return event("metadata", usage=counted, metrics={"latencyMs": 1})
+
+
+async def refuse(exchange: Exchange, status: int, code: str, message: str, **headers: str) -> None:
+    """Answer with an error as Bedrock does: its name in a header, its sentence in the body."""
+    await exchange.answer(
+        status,
+        json.dumps({"message": message}).encode(),
+        {"content-type": "application/json", "x-amzn-errortype": f"{code}:http://a/", **headers},
+    )
+
+
+def serving(model: Model) -> Respond:
+    """Answers with what the model says, where the request is one that Bedrock would take."""
+
+    async def respond(exchange: Exchange) -> None:
+        body = exchange.request.json
+        if wrong := what_is_wrong(body):
+            await refuse(exchange, 400, "ValidationException", wrong)
+            return
+        async with aclosing(model.complete(_asked(exchange.request.target, body))) as events:
+            try:
+                await anext(events)
+            except ParleyError as error:
+                too_long = isinstance(error, ContextTooLong)
+                sentence = "Input is too long for requested model." if too_long else error.message
+                await refuse(exchange, 400, "ValidationException", sentence)
+                return
+            await exchange.begin(STREAM)
+            await exchange.send(event("messageStart", role="assistant"))
+            async for said in events:
+                match said:
+                    case TextDelta(text):
+                        await exchange.send(delta(text=text))
+                    case Completed(reason, counted):
+                        assert counted is not None
+                        await exchange.send(
+                            stop(),
+                            event("messageStop", stopReason=STOP_REASONS[reason]),
+                            metadata(counted.prompt_tokens, counted.completion_tokens),
+                        )
+        await exchange.end()
+
+    return respond
+
+
+def what_is_wrong(body: Mapping[str, Any]) -> str | None:
+    """Why Bedrock would refuse these messages, in about its own words."""
+    messages = body.get("messages", [])
+    roles = [message["role"] for message in messages]
+    blocks = [*body.get("system", []), *(block for said in messages for block in said["content"])]
+    uses_tools = any({"toolUse", "toolResult"} & block.keys() for block in blocks)
+    wrong = {
+        "A conversation must start with a user message.": roles[:1] != ["user"],
+        "The conversation must end with a user message.": roles[-1:] != ["user"],
+        "A conversation must alternate between user and assistant roles.": any(
+            one == following for one, following in pairwise(roles)
+        ),
+        "The content field is empty.": not all(message["content"] for message in messages),
+        "The text field in the ContentBlock object is blank.": any(
+            not block["text"].strip() for block in blocks if "text" in block
+        ),
+        "The toolConfig field must be defined.": uses_tools and "toolConfig" not in body,
+    }
+    return next((sentence for sentence, applies in wrong.items() if applies), None)
+
+
+def _asked(target: str, body: Mapping[str, Any]) -> CompletionRequest:
+    config = body.get("inferenceConfig", {})
+    system = [PromptMessage(Role.SYSTEM, block["text"]) for block in body.get("system", [])]
+    said = [
+        PromptMessage(
+            Role(message["role"]), "\n".join(block.get("text", "") for block in message["content"])
+        )
+        for message in body["messages"]
+    ]
+    return CompletionRequest(
+        model=unquote(target.split("/")[2]),
+        messages=(*system, *said),
+        parameters=Parameters(
+            temperature=config.get("temperature"),
+            top_p=config.get("topP"),
+            max_tokens=config.get("maxTokens"),
+            stop=tuple(config.get("stopSequences", ())),
+        ),
+    )
