@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from local.seed import DEMO_KEYS, EMBEDDED_MODELS
+from local.socket_gateway import PATH
 
 DIALECTS: Mapping[str, str] = {
     "OpenAI": "/v1",
@@ -69,6 +70,7 @@ def ready(place: Place, seconds: float, *, reloads: bool) -> None:
     key, other = list(DEMO_KEYS)[:2]
     rows = [
         *((name, f"{place.url}{path}") for name, path in DIALECTS.items()),
+        ("Live chats", f"{place.url.replace('http', 'ws', 1)}{PATH}"),
         ("API docs", f"{place.url}/docs"),
         ("Keys", f"{key}  {_dim('test')}   {other}  {_dim('production')}"),
         ("Models", "  ".join(EMBEDDED_MODELS)),

@@ -22,12 +22,14 @@ _SCRIPTED_MODELS: Mapping[str, ModelRoute] = {
     CATCH_ALL: ModelRoute("scripted", CATCH_ALL),
 }
 
-_WIDE = Limits(requests_per_minute=100_000)
+_WIDE = Limits(requests_per_minute=100_000, messages_per_second=1_000, connections=1_000)
+_MANY_REQUESTS = Limits(requests_per_minute=100_000)
 
 _TENANTS: Mapping[str, tuple[Mapping[str, ModelRoute], Limits]] = {
     "demo": (EMBEDDED_MODELS, _WIDE),
     "limited": (EMBEDDED_MODELS, Limits()),
-    "conformance": (_SCRIPTED_MODELS, _WIDE),
+    "conformance": (_SCRIPTED_MODELS, _MANY_REQUESTS),
+    "neighbour": (_SCRIPTED_MODELS, _WIDE),
 }
 
 DEMO_KEYS: Mapping[str, tuple[str, KeyKind]] = {
@@ -35,6 +37,7 @@ DEMO_KEYS: Mapping[str, tuple[str, KeyKind]] = {
     "sk_prod_demo": ("demo", KeyKind.PRODUCTION),
     "sk_test_limited": ("limited", KeyKind.TEST),
     "sk_test_conformance": ("conformance", KeyKind.TEST),
+    "sk_test_neighbour": ("neighbour", KeyKind.TEST),
 }
 """Tenant and kind by the key's text."""
 
@@ -43,6 +46,11 @@ _GUIDE = PersonaContent(
     system_prompt="You are a friendly guide to Ethiopia. Answer in two or three sentences.",
     parameters=Parameters(temperature=0.0, max_tokens=120),
 )
+
+_SCRIPTED_PERSONAS: Mapping[int, tuple[str, PersonaContent, bool]] = {
+    1: ("my-alias", PersonaContent(name="Scripted", system_prompt="", model="scripted"), True),
+    47: ("draft", PersonaContent(name="Draft", system_prompt="Draft.", model="any"), False),
+}
 
 _PERSONAS: Mapping[str, Mapping[int, tuple[str, PersonaContent, bool]]] = {
     "demo": {
@@ -57,16 +65,18 @@ _PERSONAS: Mapping[str, Mapping[int, tuple[str, PersonaContent, bool]]] = {
             False,
         ),
     },
-    "conformance": {
-        1: ("my-alias", PersonaContent(name="Scripted", system_prompt="", model="scripted"), True),
-        47: ("draft", PersonaContent(name="Draft", system_prompt="Draft.", model="any"), False),
-    },
+    "conformance": _SCRIPTED_PERSONAS,
+    "neighbour": _SCRIPTED_PERSONAS,
 }
 """Alias, content and whether it is in production, by tenant and id: the ones examples name."""
 
 _DEFAULT_PERSONA = "my-alias"
 
-_APPS: Mapping[str, App] = {"demo": DEMO_APP, "conformance": CONFORMANCE_APP}
+_APPS: Mapping[str, App] = {
+    "demo": DEMO_APP,
+    "conformance": CONFORMANCE_APP,
+    "neighbour": CONFORMANCE_APP,
+}
 
 
 async def seed(directory: Directory, pepper: str) -> None:

@@ -44,6 +44,7 @@ _SUGGESTIONS: Mapping[str, str] = {
     "context_length_exceeded": "Send a shorter message, or choose a model with a larger window.",
     "conversation_full": "Create another chat.",
     "rate_limit_exceeded": "Wait for the seconds that `retry_after` tells, then try again.",
+    "too_many_connections": "Close a connection that isn't needed any more.",
     "model_unavailable": "Try again in a moment.",
     "model_throttled": "Try again in a moment.",
     "store_unavailable": "Try again in a moment.",
