@@ -18,8 +18,7 @@ import pytest
 from parley.domain.ids import ConversationId, MessageId
 from tests.e2e.conftest import Stack
 
-OWNER_KEY = "sk_test_demo"
-OWNER_MODEL = "smollm2-135m"
+OWNER_KEY = "sk_test_conformance"
 USER = f"anna-{secrets.token_hex(4)}"
 """A user of the same name in every tenant."""
 
@@ -225,16 +224,15 @@ def send(
     return http.request(operation.method, path, params=query, json=body, headers=headers)
 
 
-def begin(http: httpx.Client, key: str, user: str, model: str) -> Belongings:
+def begin(http: httpx.Client, key: str, user: str) -> Belongings:
     """A conversation with one turn, in the tenant of this key."""
     headers = {"authorization": f"Bearer {key}"}
     text = f"secret {secrets.token_hex(8)}"
-    chat = {"user": user, "title": text, "systemPrompt": text, "model": model}
+    chat = {"user": user, "title": text, "systemPrompt": text}
     created = http.post("/v1/chats", json=chat, headers=headers)
     assert created.status_code == 201, created.text
     chat_id = created.json()["id"]
-    message = {"content": text, "max_tokens": 4}
-    said = http.post(f"/v1/chat/{chat_id}", json=message, headers=headers)
+    said = http.post(f"/v1/chat/{chat_id}", json={"content": text}, headers=headers)
     assert said.status_code == 201, said.text
     message_id = MessageId.parse(said.json()["id"])
     return Belongings(user, ConversationId.parse(chat_id), message_id, text)
@@ -261,15 +259,15 @@ def never_issued() -> Belongings:
 
 def strangers(http: httpx.Client) -> list[Stranger]:
     """Everyone who might try."""
-    other = "sk_test_conformance"
-    named = begin(http, OWNER_KEY, f"berta-{secrets.token_hex(4)}", OWNER_MODEL)
-    signed_in = begin(http, OWNER_KEY, f"clara-{secrets.token_hex(4)}", OWNER_MODEL)
+    other = "sk_test_neighbour"
+    named = begin(http, OWNER_KEY, f"berta-{secrets.token_hex(4)}")
+    signed_in = begin(http, OWNER_KEY, f"clara-{secrets.token_hex(4)}")
     return [
         Stranger(
             "another tenant's user of the same name",
             other,
             Told.BY_TENANT,
-            begin(http, other, USER, "any"),
+            begin(http, other, USER),
         ),
         Stranger("another user named in the request", OWNER_KEY, Told.BY_REQUEST, named),
         Stranger("another user's token", token(http, signed_in.user), Told.BY_TOKEN, signed_in),
@@ -357,7 +355,7 @@ def told(reply: httpx.Response) -> str:
 
 def test_no_route_shows_or_changes_what_is_anothers(http: httpx.Client) -> None:
     document = http.get("/openapi.json").json()
-    owner = begin(http, OWNER_KEY, USER, OWNER_MODEL)
+    owner = begin(http, OWNER_KEY, USER)
     before = state(http, owner)
     # Deletions come last, so that there is something left for the others to give away.
     described = sorted(operations(document), key=lambda operation: operation.method == "delete")
