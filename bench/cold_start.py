@@ -145,11 +145,14 @@ def _run(
 ) -> "subprocess.CompletedProcess[str]":
     # -S and -P: no package is found but those on PYTHONPATH.
     command: list[str | Path] = [code.python, "-S", "-P", *options, PROGRAM, MODULE, EVENT]
-    return subprocess.run(
+    done = subprocess.run(
         command,
         env={**code.environment, **environment},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         timeout=60,
     )
+    if done.returncode:
+        raise RuntimeError(f"The function ended with:\n{done.stderr}")
+    return done
