@@ -72,7 +72,9 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
                 yield Subject(
                     BedrockModel(
                         context_window=scripted.context_window,
-                        connect=partial(connect, endpoint_url=server.url),
+                        connect=partial(
+                            connect, session=bedrock_server.SESSION, endpoint_url=server.url
+                        ),
                     ),
                     ENDLESS_SCRIPT,
                     refuses=frozenset({"seed", "temperature"}),

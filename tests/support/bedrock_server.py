@@ -9,11 +9,17 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
 
+import boto3
+
 from parley.domain.conversations import Parameters, Role
 from parley.domain.errors import ContextTooLong, ParleyError
 from parley.domain.turns import Completed, CompletionRequest, PromptMessage, TextDelta
 from parley.ports import Model
+from tests.support.aws import REGION
 from tests.support.upstream import Exchange, Respond
+
+SESSION = boto3.Session("testing", "testing", region_name=REGION)
+"""Shared by all clients, as reading the description of a service takes long."""
 
 STREAM = {"content-type": "application/vnd.amazon.eventstream", "x-amzn-requestid": "0-0"}
 STRING = 7

@@ -7,7 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from botocore.eventstream import ParserError
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    HTTPClientError,
+)
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
@@ -57,7 +62,7 @@ def failure(error: Exception, *, accepted: bool) -> ParleyError | None:
     match error:
         case ClientError():
             return _told(error.response, accepted=accepted)
-        case HTTPClientError() | HTTPError():
+        case EndpointConnectionError() | HTTPClientError() | HTTPError():
             return unavailable()
         case ParserError() | ResponseParserError():
             return unreadable()

@@ -35,14 +35,14 @@ class Client(Protocol):
 
 def connect(
     *,
-    region: str | None = None,
+    session: boto3.Session | None = None,
     endpoint_url: str | None = None,
     limits: TimeLimits | None = None,
 ) -> Client:
     """A client that keeps to these limits and tries once: routes decide what is tried again.
 
     Args:
-        region: None takes the environment's.
+        session: whose region and credentials to use; None takes the environment's.
         endpoint_url: None takes the region's.
     """
     limits = limits or TimeLimits()
@@ -54,7 +54,7 @@ def connect(
         tcp_keepalive=True,
     )
     # The default session isn't safe to make clients from in several threads at once.
-    session = boto3.Session(region_name=region)
+    session = session or boto3.Session()
     client: Client = session.client("bedrock-runtime", endpoint_url=endpoint_url, config=config)
     return client
 
