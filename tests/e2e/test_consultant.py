@@ -45,13 +45,10 @@ def script(*steps: dict[str, Any]) -> str:
     return "script:" + json.dumps(steps)
 
 
-REAL = "sk_test_demo"
-
-
-@pytest.mark.parametrize(("base", "key"), [("/v1", REAL), ("/api/v1", SCRIPTED)])
-def test_the_documents_examples(stack: Stack, base: str, key: str) -> None:
+@pytest.mark.parametrize("base", ["/v1", "/api/v1"])
+def test_the_documents_examples(stack: Stack, base: str) -> None:
     url = f"{stack.url}{base}/chat"
-    headers = {"Authorization": f"Bearer {key}"}
+    headers = {"Authorization": f"Bearer {SCRIPTED}"}
     sent = requests.post(
         url,
         headers=headers,
@@ -70,7 +67,8 @@ def test_the_documents_examples(stack: Stack, base: str, key: str) -> None:
     assert question["created_at"].endswith("Z")
 
 
-@pytest.mark.parametrize(("base", "key"), [("/v1", SCRIPTED), ("/api/v1", REAL)])
+@pytest.mark.timeout(300)  # a small model may talk at length
+@pytest.mark.parametrize(("base", "key"), [("/v1", SCRIPTED), ("/api/v1", "sk_test_demo")])
 def test_the_documents_reader_of_the_stream(stack: Stack, base: str, key: str) -> None:
     headers = {"Authorization": f"Bearer {key}"}
     response = requests.post(
