@@ -8,7 +8,7 @@ from typing import Any
 
 from parley.domain.apps import App, AppUnavailable, SuggestionsDisabled, fill, title_after
 from parley.domain.conversations import Conversation, Message, Page, Parameters, Rating, Role
-from parley.domain.errors import InvalidRequest, ModelNotFound, NotFound
+from parley.domain.errors import Conflict, ModelNotFound, NotFound
 from parley.domain.ids import NEVER_ISSUED, ConversationId, MessageId
 from parley.domain.tenants import Caller
 from parley.domain.tokens import estimate_tokens
@@ -199,7 +199,7 @@ class Apps:
 
         Raises:
             NotFound: there is no such conversation in the caller's scope.
-            InvalidRequest: nothing has been asked in it that could name it.
+            Conflict: nothing has been asked in it that could name it.
         """
         if conversation is not None:
             head = await self._store.get(caller.scope, await self.find(caller, conversation))
@@ -209,7 +209,7 @@ class Apps:
             raise NotFound("No such conversation.")
         if title is None:
             if not head.message_count:
-                raise InvalidRequest("There is no message yet to name the conversation after.")
+                raise Conflict("There is no message yet to name the conversation after.")
             [question] = await self._store.messages(head, first=1, last=1)
             title = title_after(question.text)
         await self._conversations.rename(caller, head.id, title)

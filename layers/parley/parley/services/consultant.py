@@ -1,7 +1,7 @@
 """A shop's consultant: finds products that a customer may want, and has a model speak of them."""
 
 from parley.domain.catalogue import Product
-from parley.domain.conversations import Role
+from parley.domain.conversations import Parameters, Role
 from parley.domain.ids import ConversationId
 from parley.domain.tenants import Caller
 from parley.services.conversations import Conversations
@@ -13,6 +13,9 @@ QUESTIONS_BACK = 2
 
 DESCRIPTION_LENGTH = 240
 """Characters of a product's description that the model is shown."""
+
+LONGEST_REPLY = 400
+"""Tokens of a reply at most; a customer wants a few sentences, and a small model finds no end."""
 
 _ROLE = "You are the consultant of an online shop. Answer in the language of the customer, briefly."
 
@@ -63,6 +66,7 @@ class Consultant:
             chat,
             dialect=dialect,
             text=message,
+            parameters=Parameters(max_tokens=LONGEST_REPLY),
             briefing=briefing(found),
             product_ids=tuple(product.id for product in found),
         )
