@@ -57,7 +57,12 @@ async def load_model() -> None:
 
 def serve(stack: LocalStack, listener: socket) -> None:
     """Answer on a socket until a signal comes."""
-    config = uvicorn.Config(
+    _Server(configuration(stack)).run(sockets=[listener])
+
+
+def configuration(stack: LocalStack) -> uvicorn.Config:
+    """How the stack is served: as API Gateway would, as far as that is up to the server."""
+    return uvicorn.Config(
         stack,
         access_log=False,
         lifespan="on",
@@ -71,7 +76,6 @@ def serve(stack: LocalStack, listener: socket) -> None:
         ws_per_message_deflate=False,  # which API Gateway doesn't offer
         ws_ping_interval=None,  # nor does it look after its clients
     )
-    _Server(config).run(sockets=[listener])
 
 
 def _is_news(record: logging.LogRecord) -> bool:
