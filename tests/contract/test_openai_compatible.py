@@ -1,6 +1,7 @@
 """What is the OpenAI-compatible back end's own: how a server's wire becomes events and errors."""
 
 import asyncio
+import gc
 import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -290,6 +291,28 @@ async def test_each_event_loop_has_its_own_connections() -> None:
 
         assert texts == ["Hello", "Hello"]
         assert server.connections == 3
+
+
+@pytest.mark.filterwarnings(
+    "ignore:unclosed", "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # the loop that ended took no care of its connections
+async def test_connections_of_an_event_loop_that_ended_are_forgotten() -> None:
+    async with served(playing(*HELLO, *END)) as (model, _):
+        for _ in range(3):
+            await asyncio.to_thread(asyncio.run, ask(model, "Hello."))
+        await ask(model, "Hello.")
+        gc.collect()
+
+        assert len(model._clients) == 1
+
+
+async def test_what_is_not_unicode_is_refused_wherever_it_stands() -> None:
+    request = replace(prompt("Hello."), tools=(Tool(name="look", description="\ud800"),))
+    async with served(playing()) as (model, server):
+        with pytest.raises(InvalidRequest):
+            await anext(model.complete(request))
+
+        assert not server.requests
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from botocore.eventstream import EventStream
 from parley.adapters.models.bedrock.failures import failure
 from parley.adapters.models.bedrock.replies import Event, Reply, as_events
 from parley.adapters.models.bedrock.requests import arguments, check_request
+from parley.adapters.models.failures import unreadable
 from parley.adapters.models.patience import Patience, TimeLimits
 from parley.domain.turns import CompletionRequest, ModelEvent
 
@@ -118,7 +119,11 @@ class BedrockModel:
         if self._streaming:
             stream: EventStream[Event] = client.converse_stream(**asked)["stream"]
             return stream
-        return as_events(client.converse(**asked))
+        answered = client.converse(**asked)
+        try:
+            return tuple(as_events(answered))
+        except (LookupError, TypeError, AttributeError) as error:
+            raise unreadable() from error
 
 
 async def _next(call: "_Call", reply: Reply, patience: Patience) -> Event | None:

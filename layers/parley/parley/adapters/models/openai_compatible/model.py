@@ -102,7 +102,7 @@ class OpenAICompatibleModel:
         reply = Reply()
         patience = Patience(self._limits)
         async with aclosing(self._chunks(request, reply)) as chunks:
-            while (chunk := await self._next(chunks, reply, patience)) is not None:
+            while (chunk := await _next(chunks, reply, patience)) is not None:
                 for event in reply.read(chunk):
                     patience.renew()
                     yield event
@@ -115,17 +115,6 @@ class OpenAICompatibleModel:
             client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()
-
-    async def _next(
-        self, chunks: AsyncGenerator[Mapping[str, Any], None], reply: Reply, patience: Patience
-    ) -> Mapping[str, Any] | None:
-        """The next chunk; None at the end of the reply."""
-        try:
-            return await patience.wait(anext(chunks, None))
-        except TimeoutError as error:
-            if reply.ended:
-                return None
-            raise patience.failure() from error
 
     async def _chunks(
         self, request: CompletionRequest, reply: Reply
@@ -250,6 +239,18 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
         "Content-Type": "application/json",
         **headers,
     }
+
+
+async def _next(
+    chunks: AsyncGenerator[Mapping[str, Any], None], reply: Reply, patience: Patience
+) -> Mapping[str, Any] | None:
+    """The next chunk; None at the end of the reply."""
+    try:
+        return await patience.wait(anext(chunks, None))
+    except TimeoutError as error:
+        if reply.ended:
+            return None
+        raise patience.failure() from error
 
 
 async def _beginning(response: httpx.Response) -> bytes:

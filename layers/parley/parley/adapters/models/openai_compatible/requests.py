@@ -4,6 +4,7 @@ import json
 from typing import Any, Literal
 
 from parley.domain.conversations import Role
+from parley.domain.errors import InvalidRequest
 from parley.domain.tools import Tool, ToolCall, ToolChoice
 from parley.domain.turns import CompletionRequest, Image, PromptMessage, ResponseFormat
 
@@ -16,7 +17,11 @@ SEEDS = range(-(2**63), 2**63)
 def body(
     request: CompletionRequest, *, context_window: int, max_tokens_field: MaxTokensField
 ) -> bytes:
-    """The JSON to send; it always asks for a stream with its usage."""
+    """The JSON to send; it always asks for a stream with its usage.
+
+    Raises:
+        InvalidRequest: something in it isn't Unicode.
+    """
     parameters = request.parameters
     choices: dict[str, Any] = {
         "temperature": parameters.temperature,
@@ -41,7 +46,12 @@ def body(
         "stream_options": {"include_usage": True},
         **{name: choice for name, choice in choices.items() if choice is not None},
     }
-    return json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(
+            "The request contains a lone surrogate, which is no character."
+        ) from error
 
 
 def _seed(seed: int) -> int:
