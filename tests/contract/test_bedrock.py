@@ -541,15 +541,17 @@ async def test_a_model_that_can_not_stream_is_asked_for_a_whole_reply() -> None:
     )
 
 
-async def test_a_whole_answer_that_is_no_reply_is_an_error() -> None:
-    for said in ({}, {"output": {}}, {"output": {"message": {"content": [{"toolUse": {}}]}}}):
+@pytest.mark.parametrize(
+    "said", [{}, {"output": {}}, {"output": {"message": {"content": [{"toolUse": {}}]}}}]
+)
+async def test_a_whole_answer_that_is_no_reply_is_an_error(said: dict[str, Any]) -> None:
+    async def respond(exchange: Exchange) -> None:
+        await exchange.answer(200, json.dumps(said).encode())
 
-        async def respond(exchange: Exchange, said: Any = said) -> None:
-            await exchange.answer(200, json.dumps(said).encode())
+    seen, failure = await until_failure(respond, streaming=False)
 
-        seen, failure = await until_failure(respond, streaming=False)
-        assert seen == []
-        assert type(failure) is ModelError
+    assert seen == []
+    assert type(failure) is ModelError
 
 
 # What fails ----------------------------------------------------------------------------------
