@@ -25,8 +25,7 @@ class LocalStack:
         """Serve one request or connection, or the life of the stack."""
         match scope["type"]:
             case "lifespan":
-                await self._rest(scope, receive, send)
-                await self._lambda.drain()
+                await self._rest(scope, receive, self._after_invocations(send))
             case "websocket" if self._sockets.serves(scope):
                 await self._sockets.serve(scope, receive, send)
             case "websocket":
@@ -36,6 +35,16 @@ class LocalStack:
                 await self._serve_functions(scope, receive, send)
             case _:
                 await self._rest(scope, receive, send)
+
+    def _after_invocations(self, send: Send) -> Send:
+        """Say that the stack has ended only when what functions have started has, too."""
+
+        async def ended(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown"):
+                await self._lambda.drain()
+            await send(message)
+
+        return ended
 
     async def _serve_functions(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call of an AWS service, unless it is none."""
