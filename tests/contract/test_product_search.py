@@ -44,13 +44,14 @@ async def hits(search: ProductSearch, language: str) -> tuple[float, float]:
 
 @pytest.mark.parametrize(
     ("language", "found", "first"),
-    [("en", 0.9, 0.85), ("ru", 0.9, 0.85), ("am", 0.5, 0.45), ("de", 1, 1), ("es", 1, 1)],
+    [("en", 0.95, 0.9), ("ru", 0.95, 0.8), ("am", 0.6, 0.55), ("de", 1, 1), ("es", 1, 1)],
 )
 async def test_product_questions_find_what_they_ask_for(
     search: ProductSearch, language: str, found: float, first: float
 ) -> None:
-    measured = await hits(search, language)
-    assert measured >= (found, first), measured
+    share_found, share_first = await hits(search, language)
+    assert share_found >= found
+    assert share_first >= first
 
 
 @pytest.mark.parametrize("language", SMALL_TALK)

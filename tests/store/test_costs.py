@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local.demo_catalogue import demo_catalogue
 from parley.adapters.dynamodb import items, keys
+from parley.adapters.dynamodb.catalogues import DynamoCatalogues
 from parley.adapters.dynamodb.client import Database, Tables, put
 from parley.adapters.dynamodb.items import encode
+from parley.adapters.system import SystemClock
 from parley.domain.conversations import Conversation, Message, Rating, Role, Status
 from parley.domain.ids import MessageId
 from parley.domain.personas import Persona, PersonaContent
@@ -192,6 +195,17 @@ async def measure_live_chats(
     )
 
 
+async def measure_catalogues(
+    measure: Measure, tenant: str, client: "DynamoDBClient", tables: Tables
+) -> None:
+    store = DynamoCatalogues(Database(client, SystemClock()), tables)
+    first, second = demo_catalogue(), demo_catalogue()
+    await measure("replace, 200 products for none", store.replace(tenant, first))
+    await measure("replace, 200 products", store.replace(tenant, second))
+    await measure("head", store.head(tenant))
+    await measure("load, 200 products", store.load(tenant))
+
+
 async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> dict[str, Cost]:
     """The cost of every access pattern, by the name it has in the document."""
     costs: dict[str, Cost] = {}
@@ -214,6 +228,8 @@ async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> 
     await measure("begin_completion", store.begin_completion(stores.scope, completion))
     await measure("settle_completion", store.settle_completion(reply, stores.record(reply)))
     await measure("get_completion", store.get_completion(stores.scope, completion.id))
+
+    await measure_catalogues(measure, stores.tenant, client, tables)
 
     tenant = Tenant(
         id=stores.tenant,

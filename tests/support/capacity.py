@@ -31,7 +31,7 @@ class Cost:
 
 
 def item_size(item: Raw) -> int:
-    """Bytes of an item of text and whole numbers: its names and values in UTF-8."""
+    """Bytes of an item of text, whole numbers and bytes: its names and values in UTF-8."""
     return sum(len(name.encode()) + _value_size(value) for name, value in item.items())
 
 
@@ -92,5 +92,7 @@ def metered(client: "DynamoDBClient") -> Iterator[Cost]:
 def _value_size(value: Mapping[str, str]) -> int:
     if "S" in value:
         return len(value["S"].encode())
+    if "B" in value:
+        return len(value["B"])
     digits = value["N"].lstrip("-").strip("0")
     return math.ceil(len(digits) / 2) + 1

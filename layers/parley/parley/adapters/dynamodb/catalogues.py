@@ -68,7 +68,8 @@ class DynamoCatalogues:
         new = catalogue.head.version
         before = self._reserve(tenant, new)
         old = before.get("version")
-        self._remove(tenant, before.get("spare"))
+        if "spare" in before:
+            self._remove(tenant, before["spare"])
         parts = list(_pack(catalogue))
         self._database.put_many(
             self._table,
@@ -85,9 +86,10 @@ class DynamoCatalogues:
             raise Conflict(
                 "The catalogue is being replaced by another call that began later."
             ) from error
-        self._remove(tenant, old)
-        with suppress(ConditionFailed):  # the next call has begun and sees to it
-            self._write(tenant, head, version=new, spare=old)
+        if old is not None:
+            self._remove(tenant, old)
+            with suppress(ConditionFailed):  # the next call has begun and sees to it
+                self._write(tenant, head, version=new, spare=old)
 
     def _head(self, tenant: str) -> Item:
         return self._database.get(self._table, keys.catalogue(tenant)) or {}
@@ -121,10 +123,9 @@ class DynamoCatalogues:
         key = keys.catalogue(tenant)
         self._database.write(put(self._table, key, head, condition=condition, values=values))
 
-    def _remove(self, tenant: str, version: str | None) -> None:
-        if version is not None:
-            for found in self._database.keys(self._table, keys.catalogue_parts(tenant, version)):
-                self._database.delete_many(self._table, found)
+    def _remove(self, tenant: str, version: str) -> None:
+        for found in self._database.keys(self._table, keys.catalogue_parts(tenant, version)):
+            self._database.delete_many(self._table, found)
 
 
 def _to_head(item: Item) -> CatalogueHead | None:
