@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from parley.adapters.models.bedrock import BedrockModel, connect
+from parley.adapters.models.bedrock import BedrockModel, connect_to_bedrock
 from parley.adapters.models.embedded import EmbeddedModel
 from parley.adapters.models.openai_compatible import OpenAICompatibleModel
 from parley.adapters.models.scripted import ScriptedModel
@@ -73,7 +73,9 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
                     BedrockModel(
                         context_window=scripted.context_window,
                         connect=partial(
-                            connect, session=bedrock_server.SESSION, endpoint_url=server.url
+                            connect_to_bedrock,
+                            session=bedrock_server.SESSION,
+                            endpoint_url=server.url,
                         ),
                     ),
                     ENDLESS_SCRIPT,

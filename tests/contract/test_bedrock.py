@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from parley.adapters.models.bedrock import BedrockModel, connect
+from parley.adapters.models.bedrock import BedrockModel, connect_to_bedrock
 from parley.adapters.models.patience import TimeLimits
 from parley.domain.conversations import FinishReason, Role, Usage
 from parley.domain.errors import (
@@ -89,7 +89,9 @@ def refusing(status: int, code: str, message: str = "No.", **headers: str) -> Re
 @asynccontextmanager
 async def served(respond: Respond, **settings: Any) -> AsyncIterator[tuple[BedrockModel, Upstream]]:
     async with upstream(respond) as server:
-        client = connect(session=SESSION, endpoint_url=server.url, limits=settings.get("limits"))
+        client = connect_to_bedrock(
+            session=SESSION, endpoint_url=server.url, limits=settings.get("limits")
+        )
         yield BedrockModel(context_window=4096, connect=lambda: client, **settings), server
 
 
@@ -715,7 +717,8 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
 
     with pytest.raises(ModelUnavailable):
         await ask(
-            BedrockModel(context_window=1, connect=partial(connect, endpoint_url=gone)), "Hi."
+            BedrockModel(context_window=1, connect=partial(connect_to_bedrock, endpoint_url=gone)),
+            "Hi.",
         )
 
 
@@ -736,7 +739,9 @@ async def test_missing_credentials_are_the_operators(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
 
     async with upstream(playing(*HELLO, *END)) as server:
-        model = BedrockModel(context_window=1, connect=partial(connect, endpoint_url=server.url))
+        model = BedrockModel(
+            context_window=1, connect=partial(connect_to_bedrock, endpoint_url=server.url)
+        )
         with pytest.raises(ModelError) as failure:
             await ask(model, "Hello.")
 
@@ -768,7 +773,7 @@ async def test_a_silence_between_tokens_is_an_error() -> None:
 
 
 async def test_a_silence_behind_the_end_loses_no_more_than_the_usage() -> None:
-    limits = TimeLimits(between_tokens=SHORT)
+    limits = TimeLimits(first_token=LONG, between_tokens=LONG, usage=SHORT)
     async with served(playing(*HELLO, *END[:2], hang=True), limits=limits) as (model, _):
         read = await ask(model, "Hello.")
 

@@ -813,7 +813,7 @@ async def test_a_silence_between_tokens_is_an_error() -> None:
 
 
 async def test_a_silence_behind_the_finish_reason_loses_no_more_than_the_usage() -> None:
-    limits = TimeLimits(between_tokens=SHORT)
+    limits = TimeLimits(first_token=LONG, between_tokens=LONG, usage=SHORT)
     async with served(playing(*HELLO, chunk({}, "stop"), hang=True), limits=limits) as (model, _):
         read = await ask(model, "Hello.")
 

@@ -19,6 +19,8 @@ class TimeLimits:
     """From the beginning of the request to the first piece of the reply."""
     between_tokens: float = 30.0
     """Comments and empty events are no tokens, so a server can't wait behind them."""
+    usage: float = 5.0
+    """From the end of the reply to its usage and the end of the stream; it isn't worth more."""
 
 
 class Patience:
@@ -46,6 +48,10 @@ class Patience:
         """Note a piece of the reply; the next may take as long again."""
         self._begun = True
         self._left = self._limits.between_tokens
+
+    def near_the_end(self) -> None:
+        """Note that the reply has ended and nothing but its usage may still come."""
+        self._left = min(self._left, self._limits.usage)
 
     def failure(self) -> ModelUnavailable:
         """What to raise when there is none left."""

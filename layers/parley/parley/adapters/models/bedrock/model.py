@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 import boto3
@@ -34,7 +35,7 @@ class Client(Protocol):
         ...
 
 
-def connect(
+def connect_to_bedrock(
     *,
     session: boto3.Session | None = None,
     endpoint_url: str | None = None,
@@ -67,7 +68,7 @@ class BedrockModel:
         self,
         *,
         context_window: int,
-        connect: Callable[[], Client] = connect,
+        connect: Callable[[], Client] | None = None,
         limits: TimeLimits | None = None,
         streaming: bool = True,
     ) -> None:
@@ -75,13 +76,13 @@ class BedrockModel:
 
         Args:
             context_window: tokens of prompt and reply together, of the models that are asked.
-            connect: makes the client when it is first needed.
+            connect: makes the client when it is first needed; None takes the environment's account.
             limits: how long to wait.
             streaming: False for models that can't stream; a reply comes in one piece then.
         """
         self.context_window = context_window
-        self._connect = connect
         self._limits = limits or TimeLimits()
+        self._connect = connect or partial(connect_to_bedrock, limits=self._limits)
         self._streaming = streaming
         self._client: Client | None = None
         self._connecting = threading.Lock()
@@ -108,6 +109,8 @@ class BedrockModel:
                 for said in reply.read(event):
                     patience.renew()
                     yield said
+                if reply.ended:
+                    patience.near_the_end()
             for said in reply.end():
                 yield said
         finally:

@@ -106,6 +106,8 @@ class OpenAICompatibleModel:
                 for event in reply.read(chunk):
                     patience.renew()
                     yield event
+                if reply.ended:
+                    patience.near_the_end()
             for event in reply.end():
                 yield event
 
