@@ -13,8 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from parley.bootstrap import services
 from parley.dialects import registry
 from parley.domain.errors import NotFound, ParleyError
-from parley.edge.errors import MethodNotAllowed, render
+from parley.edge.errors import render
 from parley.edge.routing import request_id
+from parley.edge.statuses import MethodNotAllowed
 
 log = logging.getLogger(__name__)
 

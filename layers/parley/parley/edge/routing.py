@@ -33,7 +33,8 @@ from parley.domain.errors import (
     Unauthenticated,
 )
 from parley.domain.tenants import Caller
-from parley.edge.errors import BodyTooLarge, invalid, render, status_of
+from parley.edge.errors import invalid, render
+from parley.edge.statuses import BodyTooLarge, status_of
 from parley.services.limits import LimitReached
 
 log = logging.getLogger(__name__)

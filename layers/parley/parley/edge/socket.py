@@ -19,7 +19,7 @@ from parley.bootstrap_live import live_chats
 from parley.dialects.tenant.errors import envelope
 from parley.domain.errors import InvalidRequest, ParleyError
 from parley.domain.sockets import Job
-from parley.edge.errors import status_of
+from parley.edge.statuses import status_of
 
 log = logging.getLogger(__name__)
 
