@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,13 @@ import httpx
 import pytest
 
 from local import ROOT
+from local.demo_catalogue import seed_catalogue
 from local.environment import of_functions
 from local.intrinsics import Evaluator
 from local.provision import create_secrets
 from local.seed import seed
 from local.template import load
+from parley.adapters.dynamodb.catalogues import DynamoCatalogues
 from parley.adapters.dynamodb.client import Database, Tables
 from parley.adapters.dynamodb.directory import DynamoDirectory
 from parley.adapters.system import SystemClock
@@ -47,24 +50,38 @@ class Task:
     python: Path
 
 
-def built() -> Task:
-    if not (BUILD / "Streaming").is_dir():
+def built(function: str, *more_layers: str) -> Task:
+    if not (BUILD / function).is_dir():
         pytest.skip("there is no build: `make build` makes one, and CI does before its tests")
     if sys.version_info[:2] != (3, 13):
         pytest.skip("the built wheels are for Lambda's Python 3.13, and this is another")
-    layers = [BUILD / name / "python" for name in ("DependenciesLayer", "ParleyLayer")]
+    names = ("DependenciesLayer", "ParleyLayer", *more_layers)
+    layers = [BUILD / name / "python" for name in names]
     bare = Path(sys.base_prefix) / "bin"  # with no package but the layers'
-    return Task(BUILD / "Streaming", os.pathsep.join(map(str, layers)), bare)
+    return Task(BUILD / function, os.pathsep.join(map(str, layers)), bare)
 
 
-def source() -> Task:
+def source(*_: str) -> Task:
     return Task(ROOT / "functions", str(ROOT / "layers" / "parley"), Path(sys.executable).parent)
 
 
 @pytest.fixture(params=[source, built], ids=["source", "built"])
 def url(request: pytest.FixtureRequest, ministack_url: str, tables: Tables) -> Iterator[str]:
-    """The address of the running script, once it is ready as the adapter sees it."""
-    task: Task = request.param()
+    """The address of the streaming function, once it is ready as the adapter sees it."""
+    with serving(request.param("Streaming"), "run.sh", ministack_url, tables) as url:
+        yield url
+
+
+@pytest.fixture(params=[source, built], ids=["source", "built"])
+def consultant(request: pytest.FixtureRequest, ministack_url: str, tables: Tables) -> Iterator[str]:
+    """The same of the consultant's function, with its own layer."""
+    task = request.param("Consultant", "SearchLayer")
+    with serving(task, "run_consultant.sh", ministack_url, tables) as url:
+        yield url
+
+
+@contextmanager
+def serving(task: Task, script: str, ministack_url: str, tables: Tables) -> Iterator[str]:
     provide_tenants(ministack_url, tables)
     port = free_port()
     environment = of_functions(TEMPLATE, {}, ministack_url) | {
@@ -76,8 +93,8 @@ def url(request: pytest.FixtureRequest, ministack_url: str, tables: Tables) -> I
         "PYTHONPATH": task.layers,
     }
     readiness = f"http://127.0.0.1:{port}{environment['AWS_LWA_READINESS_CHECK_PATH']}"
-    script = task.root / "streaming" / "run.sh"
-    with subprocess.Popen([script], cwd=task.root, env=environment) as process:
+    command = [task.root / "streaming" / script]
+    with subprocess.Popen(command, cwd=task.root, env=environment) as process:
         try:
             wait_until_ready(readiness, process)
             yield f"http://127.0.0.1:{port}"
@@ -92,7 +109,9 @@ def provide_tenants(ministack_url: str, tables: Tables) -> None:
     pepper = secrets.get_secret_value(SecretId=name)["SecretString"]
     secrets.close()
     client = dynamodb_client(ministack_url)
-    asyncio.run(seed(DynamoDirectory(Database(client, SystemClock()), tables), pepper))
+    database = Database(client, SystemClock())
+    asyncio.run(seed(DynamoDirectory(database, tables), pepper))
+    asyncio.run(seed_catalogue(DynamoCatalogues(database, tables)))
     client.close()
 
 
@@ -145,3 +164,11 @@ def test_the_start_script_refuses_as_every_other_entry_does(url: str) -> None:
     assert refused.headers["x-request-id"] == REQUEST_ID
     assert refused.json()["error"]["code"] == "invalid_api_key"
     assert httpx.get(f"{url}/v1/nothing").json()["error"]["code"] == "not_found"
+
+
+def test_the_consultants_start_script_finds_products(consultant: str) -> None:
+    headers = {"Authorization": "Bearer sk_test_conformance", **ADAPTER_HEADERS}
+    body = {"message": "Какие кроссовки для бега вы посоветуете?"}
+    reply = httpx.post(f"{consultant}/api/v1/chat", json=body, headers=headers, timeout=60)
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["product_ids"]
