@@ -37,7 +37,7 @@ def fuzz(operation: Any) -> None:
     """Call one operation with generated requests, and hold each answer to the description."""
 
     between_fields = (operation.method.upper(), operation.path) in RULES_BETWEEN_FIELDS
-    inexpressible = [positive_data_acceptance] if between_fields else []
+    inexpressible: list[Any] = [positive_data_acceptance] if between_fields else []
 
     @BOUNDED
     @given(case=operation.as_strategy())
