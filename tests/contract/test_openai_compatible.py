@@ -597,7 +597,7 @@ async def test_a_sentence_that_tells_of_the_server_is_not_passed_on(
     sentence: str, shape: str
 ) -> None:
     _, failure = await until_failure(
-        failing(400, {shape: sentence}), key=key, headers={"X-Team": "blue-42"}
+        failing(400, {shape: sentence}), key=key, headers={"X-Team": "Code blue-42"}
     )
 
     assert failure.message == "The model refuses the request."

@@ -30,7 +30,7 @@ LONGEST_ERROR = 64 * 1024
 """Bytes that are read of an error's body."""
 
 ASIDE_SECONDS = 0.5
-"""How long to wait for what isn't needed: an error's body, and what follows the last event."""
+"""How long what should come at once may take: an error's body, what follows the last event."""
 
 KEEP_ALIVE_SECONDS = 30
 CONNECTIONS_KEPT = 32
@@ -78,7 +78,9 @@ class OpenAICompatibleModel:
         self._url = _endpoint(base_url)
         self._key = key
         self._headers = _checked_headers(headers or {})
-        self._hidden = (self._url.host, *(headers or {}).values())
+        # A header may be a scheme and a secret, of which the secret alone may be told.
+        told = [word for value in (headers or {}).values() for word in value.split()]
+        self._hidden = (self._url.host, *told)
         self._limits = limits or TimeLimits()
         self._max_tokens_field: MaxTokensField = max_tokens_field
         self._lacking = frozenset(lacking)
@@ -152,16 +154,20 @@ class OpenAICompatibleModel:
     async def _send(self, request: CompletionRequest, key: str | None) -> httpx.Response:
         """Send the request; again, where a kept connection turns out to have been closed.
 
-        A server may close one at any time between two requests. It hasn't read the request then,
-        so sending it again doesn't ask twice; each try uses up a kept connection, a new one is the
-        last.
+        A server may close one at any time between two requests, which shows at once. It hasn't
+        read the request then, so sending it again doesn't ask twice. Each try uses up a kept
+        connection; a new one is the last.
         """
         sent = body(
             request, context_window=self.context_window, max_tokens_field=self._max_tokens_field
         )
-        headers = self._headers | ({"Authorization": f"Bearer {key}"} if key else {})
+        headers = self._headers.copy()
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
         client = self._client()
+        clock = asyncio.get_running_loop().time
         while True:
+            began = clock()
             watch = _Watch()
             message = client.build_request(
                 "POST", self._url, content=sent, headers=headers, extensions={"trace": watch}
@@ -169,7 +175,7 @@ class OpenAICompatibleModel:
             try:
                 return await client.send(message, stream=True)
             except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
-                if watch.connected:
+                if watch.connected or clock() - began > ASIDE_SECONDS:
                     raise
 
     async def _read_key(self) -> str | None:
@@ -231,16 +237,19 @@ def _endpoint(base_url: str) -> httpx.URL:
     return url.copy_with(path=f"{url.path.rstrip('/')}/chat/completions")
 
 
-def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def _checked_headers(headers: Mapping[str, str]) -> httpx.Headers:
     for name, value in headers.items():
         if not re.fullmatch(r"[A-Za-z0-9-]+", name) or not _HEADER_VALUE.fullmatch(value):
             raise ValueError(f"the header {name!r} can't be sent")
-    return {
-        "Accept": "text/event-stream",
-        "Accept-Encoding": "identity",  # compressing holds tokens back
-        "Content-Type": "application/json",
-        **headers,
-    }
+    checked = httpx.Headers(
+        {
+            "Accept": "text/event-stream, application/json",
+            "Accept-Encoding": "identity",  # compressing holds tokens back
+            "Content-Type": "application/json",
+        }
+    )
+    checked.update(headers)
+    return checked
 
 
 async def _next(
