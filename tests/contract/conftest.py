@@ -23,7 +23,7 @@ class Subject:
     model: Model
     endless: str
     refuses: frozenset[str] = frozenset()
-    """Parameters of which it refuses some values or all, by name."""
+    """Fields of a request of which it refuses some values or all, by name."""
 
 
 ENDLESS_SCRIPT = 'script: [{"text": "one two ", "repeat": 4000, "wait": 0.01}]'
@@ -51,7 +51,11 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
         case "scripted":
             yield Subject(ScriptedModel(), ENDLESS_SCRIPT)
         case "embedded":
-            yield Subject(request.getfixturevalue("embedded"), ENDLESS_STORY)
+            yield Subject(
+                request.getfixturevalue("embedded"),
+                ENDLESS_STORY,
+                refuses=frozenset({"tools", "response_format", "logprobs", "reasoning_effort"}),
+            )
         case "openai_compatible":
             scripted = ScriptedModel()
             async with upstream(openai_server.serving(scripted)) as server:
@@ -63,8 +67,9 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
                 request.getfixturevalue("llama_cpp").url,
                 context_window=llama.CONTEXT_WINDOW,
                 key=_llama_key,
+                lacking=["tools"],
             )
-            yield Subject(model, ENDLESS_STORY)
+            yield Subject(model, ENDLESS_STORY, refuses=frozenset({"tools"}))
             await model.aclose()
         case "bedrock":
             scripted = ScriptedModel()
@@ -79,7 +84,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
                         ),
                     ),
                     ENDLESS_SCRIPT,
-                    refuses=frozenset({"seed", "temperature"}),
+                    refuses=frozenset({"seed", "temperature", "logprobs"}),
                 )
 
 

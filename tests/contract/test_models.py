@@ -1,18 +1,28 @@
 """What every model keeps; no test says what a model should answer."""
 
 import asyncio
+import json
 import math
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from parley.domain.conversations import FinishReason, Role
 from parley.domain.errors import ContextTooLong, InvalidRequest
-from parley.domain.turns import Accepted, Completed, TextDelta
+from parley.domain.tools import Tool, ToolCall, ToolChoice, ToolMode
+from parley.domain.turns import (
+    Accepted,
+    Completed,
+    PromptMessage,
+    ResponseFormat,
+    TextDelta,
+    ToolCallDelta,
+)
 from parley.ports import Model
 from tests.contract.conftest import Subject
-from tests.support.models import ask, prompt
+from tests.support.models import ask, ask_for, prompt
 
 pytestmark = pytest.mark.anyio
 
@@ -200,3 +210,88 @@ async def test_extreme_parameters_are_taken_or_refused_by_name(
         fine = refused.param in subject.refuses & parameters.keys()
 
     assert fine
+
+
+LOOK = Tool(
+    name="look",
+    description="Looks somewhere.",
+    parameters={
+        "type": "object",
+        "properties": {"place": {"type": "string"}},
+        "required": ["place"],
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("param", "asked"),
+    [
+        ("tools", {"tools": (LOOK,)}),
+        ("response_format", {"response_format": ResponseFormat(schema={"type": "object"})}),
+        ("logprobs", {"top_logprobs": 1}),
+        ("reasoning_effort", {"reasoning_effort": "low"}),
+    ],
+)
+async def test_what_a_model_can_not_do_is_refused_by_name_and_all_else_is_done(
+    subject: Subject, param: str, asked: dict[str, Any]
+) -> None:
+    request = replace(prompt("Say hello.", max_tokens=8), **asked)
+    try:
+        subject.model.check(request)
+        fine = (await ask_for(subject.model, request)).accepted
+    except InvalidRequest as refused:
+        fine = refused.param == param in subject.refuses
+
+    assert fine
+
+
+@pytest.mark.parametrize("name", [None, "look"])
+async def test_a_call_is_told_in_pieces_that_make_a_whole(
+    subject: Subject, name: str | None
+) -> None:
+    if "tools" in subject.refuses:
+        pytest.skip("it has no tools")
+    choice = ToolChoice(ToolMode.REQUIRED, name)
+    request = replace(prompt("Look."), tools=(LOOK,), tool_choice=choice)
+
+    answer = await ask_for(subject.model, request)
+
+    first, *pieces = [one for one in answer.events if isinstance(one, ToolCallDelta)]
+    assert first.name == "look"
+    assert first.id
+    assert {(one.index, one.id, one.name) for one in pieces} == {(0, None, None)}
+    arguments = json.loads("".join(one.arguments for one in (first, *pieces)))
+    assert isinstance(arguments["place"], str)
+    assert answer.finish_reason is FinishReason.TOOL_CALLS
+
+
+@pytest.mark.parametrize("tools", [(LOOK,), ()], ids=["tools", "no tools any more"])
+async def test_a_conversation_goes_on_behind_a_call(
+    subject: Subject, tools: tuple[Tool, ...]
+) -> None:
+    if "tools" in subject.refuses:
+        pytest.skip("it has no tools")
+    call = ToolCall("call_1", "look", '{"place": "Gondar"}')
+    said = (
+        PromptMessage(Role.USER, "Look."),
+        PromptMessage(Role.ASSISTANT, "", tool_calls=(call,)),
+        PromptMessage(Role.TOOL, "A castle.", tool_call_id="call_1"),
+    )
+
+    answer = await ask_for(subject.model, replace(prompt(), messages=said, tools=tools))
+
+    assert answer.text
+    assert answer.finish_reason is FinishReason.STOP
+
+
+async def test_probabilities_are_told_of_all_text(subject: Subject) -> None:
+    if "logprobs" in subject.refuses:
+        pytest.skip("it tells no probabilities")
+    request = replace(prompt("Say hello.", max_tokens=5), top_logprobs=2)
+
+    answer = await ask_for(subject.model, request)
+
+    told = [token for one in answer.events if isinstance(one, TextDelta) for token in one.logprobs]
+    assert "".join(token["token"] for token in told) == answer.text
+    assert all(token["logprob"] <= 0 for token in told)
+    assert all(len(token["top_logprobs"]) == 2 for token in told)

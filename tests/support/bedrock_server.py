@@ -11,9 +11,19 @@ from urllib.parse import unquote
 
 import boto3
 
-from parley.domain.conversations import Parameters, Role
+from parley.domain.conversations import Parameters, Role, Usage
 from parley.domain.errors import ContextTooLong, ParleyError
-from parley.domain.turns import Completed, CompletionRequest, PromptMessage, TextDelta
+from parley.domain.tools import Tool, ToolCall, ToolChoice, ToolMode
+from parley.domain.turns import (
+    Completed,
+    CompletionRequest,
+    ModelEvent,
+    PromptMessage,
+    ReasoningDelta,
+    ResponseFormat,
+    TextDelta,
+    ToolCallDelta,
+)
 from parley.ports import Model
 from tests.support.aws import REGION
 from tests.support.upstream import Exchange, Respond
@@ -25,7 +35,7 @@ STREAM = {"content-type": "application/vnd.amazon.eventstream", "x-amzn-requesti
 STRING = 7
 """The type of a header's value."""
 
-STOP_REASONS = {"stop": "end_turn", "length": "max_tokens"}
+STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
 
 def frame(headers: Mapping[str, str], payload: bytes) -> bytes:
@@ -107,17 +117,9 @@ def serving(model: Model) -> Respond:
                 return
             await exchange.begin(STREAM)
             await exchange.send(event("messageStart", role="assistant"))
+            told = _Told()
             async for said in events:
-                match said:
-                    case TextDelta(text):
-                        await exchange.send(delta(text=text))
-                    case Completed(reason, counted):
-                        assert counted is not None
-                        await exchange.send(
-                            stop(),
-                            event("messageStop", stopReason=STOP_REASONS[reason]),
-                            metadata(counted.prompt_tokens, counted.completion_tokens),
-                        )
+                await exchange.send(*told.frames(said))
         await exchange.end()
 
     return respond
@@ -144,15 +146,49 @@ def what_is_wrong(body: Mapping[str, Any]) -> str | None:
     return next((sentence for sentence, applies in wrong.items() if applies), None)
 
 
+class _Told:
+    """What a model says, in blocks: a text, what it thinks, each of its calls."""
+
+    def __init__(self) -> None:
+        self._block = 0
+        self._kind: object = None  # nothing has been said
+
+    def frames(self, said: ModelEvent) -> list[bytes]:
+        match said:
+            case TextDelta(text):
+                return [*self._begin("text"), delta(self._block, text=text)]
+            case ReasoningDelta(text):
+                thought = {"text": text}
+                return [*self._begin("reasoning"), delta(self._block, reasoningContent=thought)]
+            case ToolCallDelta(index, arguments, call_id, name):
+                ended = self._begin(index)
+                if name:
+                    call = {"toolUseId": call_id, "name": name}
+                    return [*ended, start(self._block, toolUse=call)]
+                return [delta(self._block, toolUse={"input": arguments})]
+            case Completed(reason, Usage() as counted):
+                return [
+                    *self._begin("end"),
+                    event("messageStop", stopReason=STOP_REASONS[reason]),
+                    metadata(counted.prompt_tokens, counted.completion_tokens),
+                ]
+        raise AssertionError(said)
+
+    def _begin(self, kind: object) -> list[bytes]:
+        """End the block before, if this belongs to another."""
+        before, self._kind = self._kind, kind
+        if before in {None, kind}:
+            return []
+        self._block += 1
+        return [stop(self._block - 1)]
+
+
 def _asked(target: str, body: Mapping[str, Any]) -> CompletionRequest:
     config = body.get("inferenceConfig", {})
     system = [PromptMessage(Role.SYSTEM, block["text"]) for block in body.get("system", [])]
-    said = [
-        PromptMessage(
-            Role(message["role"]), "\n".join(block.get("text", "") for block in message["content"])
-        )
-        for message in body["messages"]
-    ]
+    said = [one for message in body["messages"] for one in _messages(message)]
+    tools = [tool["toolSpec"] for tool in body.get("toolConfig", {}).get("tools", ())]
+    form = body.get("outputConfig", {}).get("textFormat")
     return CompletionRequest(
         model=unquote(target.split("/")[2]),
         messages=(*system, *said),
@@ -162,4 +198,34 @@ def _asked(target: str, body: Mapping[str, Any]) -> CompletionRequest:
             max_tokens=config.get("maxTokens"),
             stop=tuple(config.get("stopSequences", ())),
         ),
+        tools=tuple(
+            Tool(name=tool["name"], parameters=tool["inputSchema"]["json"]) for tool in tools
+        ),
+        tool_choice=_tool_choice(body.get("toolConfig", {}).get("toolChoice", {"auto": {}})),
+        response_format=form
+        and ResponseFormat(schema=json.loads(form["structure"]["jsonSchema"]["schema"])),
     )
+
+
+def _messages(message: Mapping[str, Any]) -> list[PromptMessage]:
+    text = "\n".join(block["text"] for block in message["content"] if "text" in block)
+    calls = [block["toolUse"] for block in message["content"] if "toolUse" in block]
+    results = [block["toolResult"] for block in message["content"] if "toolResult" in block]
+    said = PromptMessage(
+        Role(message["role"]),
+        text,
+        tool_calls=tuple(
+            ToolCall(call["toolUseId"], call["name"], json.dumps(call["input"])) for call in calls
+        ),
+    )
+    returned = [
+        PromptMessage(Role.TOOL, result["content"][0]["text"], tool_call_id=result["toolUseId"])
+        for result in results
+    ]
+    return [*returned, said] if text or calls else returned
+
+
+def _tool_choice(choice: Mapping[str, Any]) -> ToolChoice:
+    if "tool" in choice:
+        return ToolChoice(ToolMode.REQUIRED, choice["tool"]["name"])
+    return ToolChoice(ToolMode.REQUIRED if "any" in choice else ToolMode.AUTO)

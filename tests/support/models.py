@@ -67,5 +67,10 @@ def prompt(*messages: str | tuple[Role, str], **parameters: Any) -> CompletionRe
 
 async def ask(model: Model, *messages: str | tuple[Role, str], **parameters: Any) -> Answer:
     """The whole answer to `prompt(...)`."""
-    async with aclosing(model.complete(prompt(*messages, **parameters))) as events:
+    return await ask_for(model, prompt(*messages, **parameters))
+
+
+async def ask_for(model: Model, request: CompletionRequest) -> Answer:
+    """The whole answer to a request."""
+    async with aclosing(model.complete(request)) as events:
         return Answer(tuple([event async for event in events]))
