@@ -46,6 +46,7 @@ def application(*routers: APIRouter, warm_up: WarmUp | None = None) -> FastAPI:
 def _life(warm_up: WarmUp | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        services()  # now, so that a missing setting shows at once and no request waits for clients
         warming = asyncio.ensure_future(_try(warm_up)) if warm_up else None
         yield
         if warming is not None:
