@@ -1,9 +1,15 @@
 """Every route of the openai dialect, through the deployed entry point and its event file."""
 
+import asyncio
 import json
 from typing import Any
 
+import pytest
+
+from parley import bootstrap
+from parley.adapters.dynamodb.completions import DynamoCompletions
 from tests.routes.conftest import Invoke, Reply
+from tests.support.completions import WIRE_ID, kept
 
 
 def test_list_models_names_what_the_tenant_may_use(invoke: Invoke) -> None:
@@ -112,7 +118,11 @@ def test_create_completion_keeps_to_a_schema(invoke: Invoke) -> None:
 
 
 def test_create_completion_tells_probabilities(invoke: Invoke) -> None:
-    asked = {"messages": script({"text": "a"}, {"text": "b"}), "logprobs": True, "top_logprobs": 2}
+    asked: dict[str, Any] = {
+        "messages": script({"text": "a"}, {"text": "b"}),
+        "logprobs": True,
+        "top_logprobs": 2,
+    }
     whole = invoke("openai/create_completion", stream=False, **asked)
     told = whole.json["choices"][0]["logprobs"]["content"]
     assert [each["token"] for each in told] == ["a", "b"]
@@ -127,7 +137,7 @@ def test_create_completion_tells_probabilities(invoke: Invoke) -> None:
 
 
 def test_create_completion_gives_several_choices(invoke: Invoke) -> None:
-    asked = {"messages": script({"text": "a"}, {"text": "b"}), "n": 3}
+    asked: dict[str, Any] = {"messages": script({"text": "a"}, {"text": "b"}), "n": 3}
     whole = invoke("openai/create_completion", stream=False, **asked).json
     assert [choice["index"] for choice in whole["choices"]] == [0, 1, 2]
     assert [choice["message"]["content"] for choice in whole["choices"]] == ["ab"] * 3
@@ -145,8 +155,124 @@ def test_create_completion_gives_several_choices(invoke: Invoke) -> None:
 
 
 def test_create_completion_fails_as_a_whole_where_one_choice_does(invoke: Invoke) -> None:
-    asked = {"messages": script({"text": "a"}, {"fail": "error"}), "n": 2}
+    asked: dict[str, Any] = {"messages": script({"text": "a"}, {"fail": "error"}), "n": 2}
     assert invoke("openai/create_completion", stream=False, **asked).status == 502
     streamed = invoke("openai/create_completion", **asked).text
     assert '"code":"model_error"' in streamed
     assert "[DONE]" not in streamed
+
+
+@pytest.fixture
+def stored(services: bootstrap.Services, loop: asyncio.AbstractEventLoop) -> str:
+    """The id of the stored completion that event files name."""
+    completions = DynamoCompletions(services.basics.database, services.basics.tables)
+    loop.run_until_complete(completions.keep(kept()))
+    return WIRE_ID
+
+
+def test_create_completion_keeps_what_it_is_asked_to(invoke: Invoke) -> None:
+    asked: dict[str, Any] = {
+        "messages": script({"text": "Hi."}),
+        "store": True,
+        "metadata": {"topic": "weather"},
+        "n": 2,
+    }
+    whole = invoke("openai/create_completion", stream=False, **asked).json
+    streamed = chunks(invoke("openai/create_completion", **asked))
+    assert whole["metadata"] == {"topic": "weather"}
+    listed = invoke("openai/list_completions").json
+    assert [each["id"] for each in listed["data"]] == [streamed[0]["id"], whole["id"]]
+    assert listed["data"][1] == whole
+    assert [choice["message"]["content"] for choice in listed["data"][0]["choices"]] == ["Hi."] * 2
+
+
+@pytest.mark.parametrize("fields", [{}, {"store": False}, {"store": None}])
+def test_create_completion_keeps_nothing_else(invoke: Invoke, fields: dict[str, Any]) -> None:
+    metadata = {"topic": "weather"}
+    invoke("openai/create_completion", stream=False, metadata=metadata, **fields)
+    assert invoke("openai/list_completions").json["data"] == []
+
+
+def test_create_completion_keeps_no_half_of_one(invoke: Invoke) -> None:
+    said = script({"text": "a"}, {"fail": "error"})
+    assert "[DONE]" not in invoke("openai/create_completion", messages=said, store=True).text
+    assert invoke("openai/list_completions", query=None).json["data"] == []
+
+
+def test_get_completion_shows_a_stored_one(invoke: Invoke, stored: str) -> None:
+    reply = invoke("openai/get_completion")
+    assert reply.status == 200
+    assert reply.json["id"] == stored
+    assert reply.json["choices"][0]["message"]["content"] == "It is warm."
+    assert reply.json["usage"]["total_tokens"] == 9
+    assert reply.json["metadata"] == {"topic": "weather"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["get_completion", "list_completion_messages", "update_completion", "delete_completion"],
+)
+def test_get_completion_and_all_about_one_know_none_that_isnt_kept(
+    invoke: Invoke, name: str
+) -> None:
+    reply = invoke(f"openai/{name}")
+    assert reply.status == 404
+    assert reply.json["error"]["code"] == "not_found"
+
+
+def test_list_completions_pages_in_both_directions(invoke: Invoke, stored: str) -> None:
+    newer = [
+        invoke("openai/create_completion", stream=False, store=True).json["id"] for _ in range(2)
+    ]
+    everything = [stored, *newer]
+    for order, ids in [("asc", everything), ("desc", everything[::-1])]:
+        page = invoke("openai/list_completions", query={"order": order, "limit": "2"}).json
+        assert [each["id"] for each in page["data"]] == ids[:2]
+        assert (page["first_id"], page["last_id"], page["has_more"]) == (ids[0], ids[1], True)
+        rest = invoke("openai/list_completions", query={"order": order, "after": ids[1]}).json
+        assert [each["id"] for each in rest["data"]] == ids[2:]
+        assert rest["has_more"] is False
+
+
+def test_list_completions_narrows_by_metadata_and_model(invoke: Invoke, stored: str) -> None:
+    for query, found in [
+        ({"metadata[topic]": "weather"}, [stored]),
+        ({"metadata[topic]": "weather", "metadata[a]": "b"}, []),
+        ({"metadata[topic]": "sport"}, []),
+        ({"model": "wesen-chat-v1"}, [stored]),
+        ({"model": "smollm2-135m"}, []),
+        ({"limit": "0", "after": "nothing"}, []),
+    ]:
+        page = invoke("openai/list_completions", query=query).json
+        assert [each["id"] for each in page["data"]] == found, query
+
+
+def test_list_completion_messages_shows_the_prompt(invoke: Invoke, stored: str) -> None:
+    page = invoke("openai/list_completion_messages", query=None).json
+    assert [(each["role"], each["content"]) for each in page["data"]] == [
+        ("system", "Be brief."),
+        ("user", "How is the weather in Gondar?"),
+    ]
+    assert page["first_id"] == f"{stored}-0"
+    rest = invoke("openai/list_completion_messages", query={"after": page["first_id"]}).json
+    assert rest["data"] == page["data"][1:]
+    last = invoke("openai/list_completion_messages", query={"order": "desc", "limit": "1"}).json
+    assert last["data"] == page["data"][1:]
+    assert last["has_more"] is True
+    assert invoke("openai/list_completion_messages", query={"after": "nothing"}).status == 404
+
+
+def test_update_completion_gives_it_other_metadata(invoke: Invoke, stored: str) -> None:
+    reply = invoke("openai/update_completion")
+    assert reply.status == 200
+    assert reply.json["metadata"] == {"topic": "weather", "reviewed": "yes"}
+    assert invoke("openai/get_completion").json == reply.json
+    assert invoke("openai/update_completion", metadata=None).json["metadata"] == {}
+    assert invoke("openai/update_completion", metadata={"a": 1}).status == 400
+
+
+def test_delete_completion_removes_it(invoke: Invoke, stored: str) -> None:
+    reply = invoke("openai/delete_completion")
+    assert reply.json == {"id": stored, "object": "chat.completion.deleted", "deleted": True}
+    assert invoke("openai/get_completion").status == 404
+    assert invoke("openai/list_completions", query=None).json["data"] == []

@@ -15,9 +15,11 @@ from local.intrinsics import Evaluator
 from local.routes import functions
 from local.template import resources
 from parley import bootstrap
+from parley.adapters.dynamodb.completions import DynamoCompletions
 from parley.domain.conversations import Conversation
 from parley.domain.ids import ConversationId
 from tests.routes.conftest import NOW, TEMPLATE, Invoke
+from tests.support.completions import kept
 
 Right = tuple[str, str]
 """An action and the logical id of what it may be done to."""
@@ -136,6 +138,25 @@ def talk_to_a_persona(invoke: Callable[..., Any], script: str) -> None:
     invoke("personas/continue_session", session_id=session, message=script)
 
 
+def use_completions(
+    invoke: Callable[..., Any],
+    services: bootstrap.Services,
+    loop: asyncio.AbstractEventLoop,
+    script: str,
+) -> None:
+    said = [{"role": "user", "content": script}]
+    created = invoke("openai/create_completion", messages=said, store=True, stream=False).json
+    invoke("openai/list_completions", query={"after": created["id"]})
+    basics = services.basics
+    completions = DynamoCompletions(basics.database, basics.tables)
+    loop.run_until_complete(completions.keep(kept("r" * LONG)))
+    invoke("openai/list_completions")
+    invoke("openai/get_completion")
+    invoke("openai/list_completion_messages")
+    invoke("openai/update_completion")
+    invoke("openai/delete_completion")
+
+
 def test_a_function_may_do_what_it_does_and_nothing_else(
     services: bootstrap.Services,
     loop: asyncio.AbstractEventLoop,
@@ -155,7 +176,7 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
     script = f'script:[{{"text": "{"r" * LONG}"}}]'  # a long message that makes a long reply
     invoke("openai/list_models")
     invoke("openai/get_model")
-    invoke("openai/create_completion", messages=[{"role": "user", "content": script}])
+    use_completions(invoke, services, loop, script)
     created = invoke("sessions/create_chat").json["id"]
     invoke("sessions/list_chats", query={"user": "user-81", "after": created})
     invoke("sessions/get_chat")

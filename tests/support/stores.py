@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from parley.adapters.dynamodb.client import Database, Tables
+from parley.adapters.dynamodb.completions import DynamoCompletions
 from parley.adapters.dynamodb.connections import DynamoConnections
 from parley.adapters.dynamodb.conversations import DynamoConversations
 from parley.adapters.dynamodb.counter import DynamoCounter
@@ -19,6 +20,7 @@ from parley.adapters.memory import (
     MemoryDirectory,
     MemoryPersonas,
 )
+from parley.adapters.memory_completions import MemoryCompletions
 from parley.adapters.memory_sockets import MemoryConnections, MemoryEventLog
 from parley.adapters.system import SystemClock
 from parley.domain.conversations import (
@@ -35,6 +37,7 @@ from parley.domain.sockets import ChatRef, Connection
 from parley.domain.tenants import KeyKind
 from parley.domain.turns import UsageRecord
 from parley.ports import (
+    CompletionStore,
     Connections,
     ConversationStore,
     Counter,
@@ -58,6 +61,7 @@ class Stores:
     directory: Directory
     counter: Counter
     personas: PersonaStore
+    completions: CompletionStore
     events: EventLog
     connections: Connections
     clock: ManualClock
@@ -170,6 +174,7 @@ def in_memory(clock: ManualClock) -> Stores:
         directory=MemoryDirectory(),
         counter=MemoryCounter(clock),
         personas=MemoryPersonas(),
+        completions=MemoryCompletions(),
         events=MemoryEventLog(clock),
         connections=MemoryConnections(clock),
         clock=clock,
@@ -192,6 +197,7 @@ def on_dynamodb(client: "DynamoDBClient", tables: Tables, clock: ManualClock) ->
         directory=DynamoDirectory(database, tables),
         counter=DynamoCounter(database, tables, clock),
         personas=DynamoPersonas(database, tables),
+        completions=DynamoCompletions(database, tables),
         events=DynamoEventLog(database, tables, clock),
         connections=DynamoConnections(database, tables, clock),
         clock=clock,

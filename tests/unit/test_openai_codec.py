@@ -1,5 +1,7 @@
 """Chat Completions' wire, byte by byte."""
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
@@ -12,6 +14,7 @@ from parley.domain.errors import InvalidRequest, ModelNotFound, StoreUnavailable
 from parley.domain.tools import Tool, ToolCall, ToolChoice, ToolMode
 from parley.domain.turns import CompletionRequest, Image, PromptMessage, ResponseFormat
 from parley.services.limits import Allowance
+from tests.support.completions import kept
 
 
 @pytest.mark.parametrize(
@@ -223,3 +226,22 @@ def test_usage_is_that_of_all_choices_together() -> None:
         "completion_tokens_details": {"reasoning_tokens": 1},
     }
     assert codec.usage([Usage(3, 2), None]) is None
+
+
+def test_a_stored_prompt_shows_pictures_and_calls_as_they_were_sent() -> None:
+    parts = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}},
+    ]
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = shown(
+        {"role": "user", "content": parts},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "A bee."},
+    )
+    stored = replace(kept(), messages=tuple(messages))
+    page = codec.stored_messages(stored, limit=10, after=None, newest_first=False).model_dump()
+    question, reply, answer = page["data"]
+    assert question["content_parts"] == parts
+    assert (reply["content"], reply["tool_calls"]) == (None, [call])
+    assert (answer["tool_call_id"], answer["content"]) == ("c", "A bee.")

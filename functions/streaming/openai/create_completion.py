@@ -15,11 +15,21 @@ router = routes_of(OPENAI)
 @router.post("/v1/chat/completions", response_model=CompletionOut, responses={200: STREAMED})
 async def create_completion(body: CompletionBody, caller: CallerOf) -> CompletionOut | Response:
     """Answer a list of messages, at once or as a stream of chunks."""
+    asked = codec.request(body)
     turns = await services().turns.complete_often(
-        caller, codec.request(body), body.n or 1, dialect=OPENAI.name, user=body.user
+        caller, asked, body.n or 1, dialect=OPENAI.name, user=body.user
     )
+    events, metadata = side_by_side(turns), None
+    if body.store:
+        metadata = body.metadata or {}
+        events = services().completions.kept(
+            caller, asked, turns, user=body.user, metadata=metadata
+        )
     if body.stream:
-        return event_stream(codec.chunks(turns, include_usage=body.wants_usage))
-    replies = await results(side_by_side(turns))
-    told = [turn.logprobs for turn in turns]
-    return codec.completion(replies, told, service_tier=body.service_tier)
+        return event_stream(codec.chunks(turns, events, include_usage=body.wants_usage))
+    return codec.completion(
+        await results(events),
+        [turn.logprobs for turn in turns],
+        service_tier=body.service_tier,
+        metadata=metadata,
+    )

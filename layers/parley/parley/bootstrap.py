@@ -8,6 +8,7 @@ from aws_lambda_powertools import Logger
 
 from parley.adapters.aws import CONFIG
 from parley.adapters.dynamodb.client import Database, Tables, connect
+from parley.adapters.dynamodb.completions import DynamoCompletions
 from parley.adapters.dynamodb.conversations import DynamoConversations
 from parley.adapters.dynamodb.counter import DynamoCounter
 from parley.adapters.dynamodb.directory import DynamoDirectory
@@ -18,6 +19,7 @@ from parley.adapters.secrets import SecretsManager
 from parley.adapters.system import RandomIds, SystemClock
 from parley.ports import ConversationStore, Directory, Models
 from parley.services.apps import Apps
+from parley.services.completions import Completions
 from parley.services.conversations import Conversations
 from parley.services.credentials import Credentials
 from parley.services.limits import Limits
@@ -48,6 +50,7 @@ class Services:
     limits: Limits
     conversations: Conversations
     turns: Turns
+    completions: Completions
     apps: Apps
     personas: Personas
     models: Models
@@ -94,6 +97,7 @@ def build(settings: Settings) -> Services:
         limits=Limits(counter, clock),
         conversations=conversations,
         turns=turns,
+        completions=Completions(DynamoCompletions(database, tables)),
         apps=Apps(directory, store, conversations, turns),
         personas=Personas(DynamoPersonas(database, tables), conversations, clock),
         models=models,

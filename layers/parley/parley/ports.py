@@ -4,12 +4,13 @@ Each has a real adapter and a fake under `adapters/`, and one contract suite in 
 pass. Adapters raise domain errors only.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from parley.domain.apps import App
 from parley.domain.catalogue import Catalogue, CatalogueHead
+from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import Conversation, Message, Page, Rating, Scope
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.personas import Persona, PersonaVersion
@@ -220,6 +221,71 @@ class ConversationStore(Protocol):
 
     async def get_completion(self, scope: Scope, completion: MessageId) -> Message:
         """Read a stateless completion's reply, for a day after it.
+
+        Raises:
+            NotFound: there is none in scope.
+        """
+        ...
+
+
+class CompletionStore(Protocol):
+    """Completions that their callers asked to keep, until they remove them.
+
+    Every read sees every write that was acknowledged before it. Whatever lies outside `scope`
+    doesn't exist. All operations raise `StoreUnavailable` when the store can't answer.
+    """
+
+    async def keep(self, completion: StoredCompletion) -> None:
+        """Keep a completion.
+
+        Raises:
+            Conflict: its id is taken within the tenant.
+        """
+        ...
+
+    async def get(self, scope: Scope, completion: MessageId) -> StoredCompletion:
+        """Read a completion.
+
+        Raises:
+            NotFound: there is none in scope.
+        """
+        ...
+
+    async def list(
+        self,
+        scope: Scope,
+        *,
+        limit: int,
+        after: MessageId | None,
+        newest_first: bool,
+        model: str | None,
+        metadata: Mapping[str, str],
+    ) -> Page[StoredCompletion]:
+        """List completions in order of creation.
+
+        Args:
+            limit: at least 1.
+            after: begin behind this one.
+            model: only those of this model; None takes all.
+            metadata: only those that have all of this among theirs.
+
+        Raises:
+            NotFound: `after` isn't in scope.
+        """
+        ...
+
+    async def label(
+        self, scope: Scope, completion: MessageId, metadata: Mapping[str, str]
+    ) -> StoredCompletion:
+        """Replace a completion's metadata; returns it as it is then.
+
+        Raises:
+            NotFound: there is none in scope.
+        """
+        ...
+
+    async def delete(self, scope: Scope, completion: MessageId) -> None:
+        """Remove a completion; when interrupted, repeating the call ends the work.
 
         Raises:
             NotFound: there is none in scope.

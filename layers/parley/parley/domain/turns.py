@@ -49,7 +49,7 @@ class CompletionRequest:
     """All that a model is told."""
 
     model: str
-    """The tenant's name for the model where a caller asks, the back end's own id where it is asked."""
+    """The tenant's name for it in what a caller asks, the back end's own id once that is asked."""
     messages: tuple[PromptMessage, ...]
     parameters: Parameters = field(default_factory=Parameters)
     tools: tuple[Tool, ...] = ()

@@ -22,7 +22,7 @@ from parley.domain.conversations import (
     Status,
 )
 from parley.domain.errors import Conflict, MessageTooLong, ModelError, NotFound, ParleyError
-from parley.domain.ids import ConversationId, MessageId
+from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
 from parley.domain.tenants import Caller
 from parley.domain.tools import ToolCall
 from parley.domain.turns import (
@@ -245,8 +245,11 @@ class Turns:
     async def _begin(self, caller: Caller, model: str) -> Message:
         """A pending reply, made durable."""
         while True:
+            # Random throughout, so that even of millions that are kept no two meet, and odd, since
+            # the replies of stored conversations are even.
+            sequence = 1 | self._ids.conversation().number & MAX_SEQUENCE
             reply = Message(
-                id=MessageId(self._ids.conversation(), 1),
+                id=MessageId(self._ids.conversation(), sequence),
                 role=Role.ASSISTANT,
                 text="",
                 status=Status.PENDING,

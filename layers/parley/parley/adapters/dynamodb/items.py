@@ -13,6 +13,7 @@ from typing import Any
 
 from parley.adapters.dynamodb.keys import timestamp
 from parley.domain.apps import App, InputField, InputKind
+from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import (
     Conversation,
     FinishReason,
@@ -27,7 +28,7 @@ from parley.domain.ids import ConversationId, MessageId
 from parley.domain.personas import Persona, PersonaContent, PersonaVersion
 from parley.domain.tenants import ApiKey, KeyKind, Limits, ModelRoute, Tenant
 from parley.domain.tools import ToolCall
-from parley.domain.turns import UsageRecord
+from parley.domain.turns import Image, PromptMessage, UsageRecord
 
 Item = dict[str, Any]
 """Attributes by name, in Python's values: `str`, `int`, `bytes` or, to be left out, None."""
@@ -169,6 +170,60 @@ def to_message(id_: MessageId, item: Item, body: str) -> Message:
         rating=Rating(rating) if rating else None,
         reasoning=parts.get("reasoning", ""),
         tool_calls=tuple(ToolCall(**call) for call in parts.get("tool_calls", ())),
+    )
+
+
+# Stored completions ----------------------------------------------------------------------------
+
+
+def from_stored_completion(completion: StoredCompletion) -> Item:
+    """A stored completion's item without its text."""
+    return {
+        "user": completion.user,
+        "created_at": timestamp(completion.created_at),
+        **from_entry(completion),
+    }
+
+
+def from_entry(completion: StoredCompletion) -> Item:
+    """What a list of stored completions can be narrowed by."""
+    return {"model": completion.model, "metadata": _dump(completion.metadata)}
+
+
+def prompt_and_replies(completion: StoredCompletion) -> str:
+    """The text of a stored completion's item, as JSON."""
+    return _dump(
+        {
+            "messages": [asdict(message) for message in completion.messages],
+            "replies": [
+                {**from_message(reply), "id": reply.id.number, "body": body_of(reply)}
+                for reply in completion.replies
+            ],
+        }
+    )
+
+
+def to_stored_completion(
+    tenant: str, id_: MessageId, item: Item, text: str | None
+) -> StoredCompletion:
+    """The stored completion of this item; without its text, all but the prompt and the replies."""
+    said = json.loads(text) if text is not None else {"messages": [], "replies": []}
+    replies = [
+        {name: value for name, value in each.items() if value is not None}
+        for each in said["replies"]
+    ]
+    return StoredCompletion(
+        id=id_,
+        tenant=tenant,
+        user=item["user"],
+        created_at=_moment(item["created_at"]),
+        model=item["model"],
+        messages=tuple(_to_prompt(message) for message in said["messages"]),
+        replies=tuple(
+            to_message(MessageId.from_number(reply["id"]), reply, reply["body"])
+            for reply in replies
+        ),
+        metadata=json.loads(item["metadata"]),
     )
 
 
@@ -331,6 +386,16 @@ def _to_content(item: Item) -> PersonaContent:
         system_prompt=item["system_prompt"],
         model=item.get("model"),
         parameters=Parameters(**(parameters | {"stop": tuple(parameters.get("stop", ()))})),
+    )
+
+
+def _to_prompt(message: Mapping[str, Any]) -> PromptMessage:
+    return PromptMessage(
+        role=Role(message["role"]),
+        text=message["text"],
+        parts=tuple(part if isinstance(part, str) else Image(**part) for part in message["parts"]),
+        tool_calls=tuple(ToolCall(**call) for call in message["tool_calls"]),
+        tool_call_id=message["tool_call_id"],
     )
 
 

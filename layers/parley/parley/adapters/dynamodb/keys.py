@@ -119,6 +119,37 @@ def listed_conversation(sort_key: str) -> ConversationId:
     return ConversationId(int(sort_key.rpartition("#")[2]))
 
 
+def stored_completion(tenant: str, completion: MessageId) -> Key:
+    """A completion that is kept."""
+    return Key(f"{_completions(tenant)}#{completion.number}", "completion")
+
+
+def stored_completion_id(partition: str) -> MessageId:
+    """The completion that is kept in a partition."""
+    return MessageId.from_number(int(partition.rpartition("#")[2]))
+
+
+def completion_entry(
+    tenant: str, user: str | None, created_at: datetime, completion: MessageId
+) -> Key:
+    """The entry of a completion in its user's list, or without one in its tenant's."""
+    return Key(
+        list_of_completions(tenant, user).pk,
+        f"completion#{timestamp(created_at)}#{completion.number:016}",
+    )
+
+
+def list_of_completions(tenant: str, user: str | None) -> Range:
+    """A user's, or without one the tenant's, list of completions, in order of creation."""
+    owner = "" if user is None else f"#U#{_name(user)}"
+    return Range(f"{_completions(tenant)}{owner}", "completion#", f"completion#{_AFTER_ALL}")
+
+
+def listed_completion(sort_key: str) -> MessageId:
+    """The completion that an entry of a list stands for."""
+    return MessageId.from_number(int(sort_key.rpartition("#")[2]))
+
+
 # The transient table ---------------------------------------------------------------------------
 
 
@@ -282,6 +313,10 @@ def timestamp(moment: datetime) -> str:
 
 def _conversation(tenant: str, conversation: ConversationId) -> str:
     return f"{_tenant(tenant)}#C#{conversation.number}"
+
+
+def _completions(tenant: str) -> str:
+    return f"{_tenant(tenant)}#S"
 
 
 def _log(tenant: str, conversation: ConversationId) -> str:

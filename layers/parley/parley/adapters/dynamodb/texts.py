@@ -41,8 +41,7 @@ def read(database: Database, table: str, owners: Iterable[Item]) -> dict[Key, st
     for item in owners:
         key = keys.of(item)
         if "body" in item:
-            numbers = range(item["parts"])
-            in_parts[key] = [keys.body_part(key, item["body"], number) for number in numbers]
+            in_parts[key] = parts_of(item)
         else:
             texts[key] = item["text"]
     found = database.get_many(table, chain.from_iterable(in_parts.values()))
@@ -50,6 +49,12 @@ def read(database: Database, table: str, owners: Iterable[Item]) -> dict[Key, st
         if all(part in found for part in parts):
             texts[key] = "".join(found[part]["text"] for part in parts)
     return texts
+
+
+def parts_of(owner: Item) -> list[Key]:
+    """The keys of the items beside this one that keep its text; none where it fits."""
+    key = keys.of(owner)
+    return [keys.body_part(key, owner["body"], number) for number in range(owner.get("parts", 0))]
 
 
 def _cut(data: bytes) -> Iterable[str]:

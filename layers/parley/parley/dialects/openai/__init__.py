@@ -7,7 +7,9 @@ from parley.dialects.openai.headers import headers
 OPENAI = Dialect(
     name="openai",
     routes={
-        "/v1/chat/completions": "POST",
+        "/v1/chat/completions": "GET, POST",
+        "/v1/chat/completions/{completion_id}": "DELETE, GET, POST",
+        "/v1/chat/completions/{completion_id}/messages": "GET",
         "/v1/models": "GET",
         "/v1/models/{model}": "GET",
     },

@@ -1,6 +1,7 @@
 """Chat Completions to and from the core: a request becomes a prompt, events become chunks."""
 
 import json
+import re
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -12,6 +13,7 @@ from parley.dialects.openai.schema import (
     Choice,
     CompletionBody,
     CompletionDetails,
+    CompletionList,
     CompletionOut,
     ImagePart,
     InputMessage,
@@ -25,13 +27,18 @@ from parley.dialects.openai.schema import (
     RepliedMessage,
     Sampling,
     SchemaFormat,
+    StoredMessage,
+    StoredMessageList,
+    StoredPart,
     TextPart,
     ToolCallOut,
     ToolMessage,
     UsageOut,
 )
-from parley.domain.conversations import FinishReason, Message, Parameters, Role, Usage
-from parley.domain.errors import InvalidRequest
+from parley.domain.completions import StoredCompletion
+from parley.domain.conversations import FinishReason, Message, Page, Parameters, Role, Usage
+from parley.domain.errors import InvalidRequest, NotFound
+from parley.domain.ids import MessageId
 from parley.domain.tenants import CATCH_ALL, Tenant
 from parley.domain.tools import Tool, ToolCall, ToolChoice, ToolMode
 from parley.domain.turns import (
@@ -58,7 +65,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "logit_bias": ({},),
     "modalities": (["text"],),
     "moderation": (),
-    "store": (False,),
     "verbosity": ("medium",),
     "web_search_options": (),
 }
@@ -110,9 +116,17 @@ def parameters(body: Sampling) -> Parameters:
     )
 
 
-def completion_id(reply: Message) -> str:
+_PREFIX = "chatcmpl-"
+
+
+def completion_id(id_: MessageId) -> str:
     """A completion's id as OpenAI's clients expect it to look."""
-    return f"chatcmpl-{str(reply.id).replace('-', '')}"
+    return f"{_PREFIX}{str(id_).replace('-', '')}"
+
+
+def parse_completion_id(text: str) -> MessageId:
+    """Read a completion's id; one that was never issued becomes the id that none has."""
+    return MessageId.parse(text.removeprefix(_PREFIX) if text.startswith(_PREFIX) else "")
 
 
 def completion(
@@ -120,17 +134,19 @@ def completion(
     logprobs: Sequence[Sequence[Mapping[str, Any]] | None] = (),
     *,
     service_tier: str | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> CompletionOut:
     """Settled replies to one prompt as a whole completion.
 
     Args:
         logprobs: of the replies, in their order.
         service_tier: the one that was asked for; there is only one that can be served.
+        metadata: what is remembered with it, where it is kept.
     """
     first = replies[0]
     told = [*logprobs, *[None] * len(replies)]
     return CompletionOut(
-        id=completion_id(first),
+        id=completion_id(first.id),
         created=int(first.created_at.timestamp()),
         model=first.model or "",
         choices=[
@@ -144,7 +160,73 @@ def completion(
         ],
         usage=usage(reply.usage for reply in replies),
         service_tier="default" if service_tier else None,
+        metadata=None if metadata is None else dict(metadata),
     )
+
+
+def stored_completion(kept: StoredCompletion) -> CompletionOut:
+    """A completion that is kept."""
+    return completion(kept.replies, metadata=kept.metadata)
+
+
+def completion_list(page: Page[StoredCompletion]) -> CompletionList:
+    """A page of the completions that are kept."""
+    data = [stored_completion(kept) for kept in page.items]
+    first, last = (data[0].id, data[-1].id) if data else (None, None)
+    return CompletionList(data=data, first_id=first, last_id=last, has_more=page.has_more)
+
+
+def metadata_query(query: Mapping[str, str]) -> dict[str, str]:
+    """The pairs of a query like `metadata[topic]=weather`."""
+    return {
+        found[1]: value
+        for name, value in query.items()
+        if (found := re.fullmatch(r"metadata\[(.*)\]", name))
+    }
+
+
+def stored_messages(
+    kept: StoredCompletion, *, limit: int, after: str | None, newest_first: bool
+) -> StoredMessageList:
+    """A page of the prompt of a completion that is kept.
+
+    Raises:
+        NotFound: `after` is none of its messages.
+    """
+    data = [
+        _stored_message(f"{completion_id(kept.id)}-{number}", message)
+        for number, message in enumerate(kept.messages)
+    ]
+    if newest_first:
+        data.reverse()
+    if after is not None:
+        places = [place for place, message in enumerate(data, start=1) if message.id == after]
+        if not places:
+            raise NotFound("No such message.", param="after")
+        data = data[places[0] :]
+    page = data[:limit]
+    first, last = (page[0].id, page[-1].id) if page else (None, None)
+    return StoredMessageList(
+        data=page, first_id=first, last_id=last, has_more=0 < limit < len(data)
+    )
+
+
+def _stored_message(id_: str, message: PromptMessage) -> StoredMessage:
+    return StoredMessage(
+        id=id_,
+        role=message.role,
+        content=message.text if message.text or not message.tool_calls else None,
+        content_parts=[_stored_part(part) for part in message.parts] or None,
+        tool_calls=tool_calls(message.tool_calls) or None,
+        tool_call_id=message.tool_call_id,
+    )
+
+
+def _stored_part(part: str | Image) -> StoredPart:
+    if isinstance(part, str):
+        return StoredPart(type="text", text=part)
+    detail = {"detail": part.detail} if part.detail else {}
+    return StoredPart(type="image_url", image_url={"url": part.url, **detail})
 
 
 def assistant_message(reply: Message) -> AssistantMessage:
@@ -212,7 +294,7 @@ async def chunks(
         extra: further fields of every chunk.
     """
     head: dict[str, Any] = {
-        "id": stream_id or completion_id(turns[0].reply),
+        "id": stream_id or completion_id(turns[0].reply.id),
         "object": "chat.completion.chunk",
         "created": int(turns[0].reply.created_at.timestamp()),
         "model": turns[0].reply.model,

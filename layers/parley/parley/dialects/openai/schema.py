@@ -5,6 +5,7 @@ honoured is refused by name, since silence would be a lie.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -250,6 +251,7 @@ class CompletionBody(Sampling, Streaming):
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
         None
     )
+    store: bool | None = None
     metadata: Metadata | None = None
     service_tier: ShortText | None = None
 
@@ -320,6 +322,76 @@ class CompletionOut(BaseModel):
     choices: list[Choice]
     usage: UsageOut | None
     service_tier: Annotated[Literal["default"] | None, _IF_THERE] = None
+    metadata: Annotated[dict[str, str] | None, _IF_THERE] = None
+
+
+class LabelBody(BaseModel):
+    """POST /v1/chat/completions/{completion_id}."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"metadata": {"topic": "weather", "reviewed": "yes"}}]}
+    )
+
+    metadata: Metadata | None
+
+
+METADATA_QUERY: Mapping[str, Any] = {
+    "name": "metadata",
+    "in": "query",
+    "description": "Only those that have all of this: `metadata[topic]=weather`.",
+    "style": "deepObject",
+    "explode": True,
+    "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+}
+"""A query's parameter, as the OpenAPI document describes it, that FastAPI doesn't know."""
+
+
+class CompletionList(BaseModel):
+    """Some of the stored completions."""
+
+    object: Literal["list"] = "list"
+    data: list[CompletionOut]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class StoredPart(BaseModel):
+    """A piece of a stored message's content."""
+
+    type: Literal["text", "image_url"]
+    text: Annotated[str | None, _IF_THERE] = None
+    image_url: Annotated[dict[str, str] | None, _IF_THERE] = None
+
+
+class StoredMessage(BaseModel):
+    """A message of a stored completion's prompt."""
+
+    id: str
+    role: str
+    content: str | None
+    content_parts: list[StoredPart] | None
+    refusal: None = None
+    tool_calls: Annotated[list[ToolCallOut] | None, _IF_THERE] = None
+    tool_call_id: Annotated[str | None, _IF_THERE] = None
+
+
+class StoredMessageList(BaseModel):
+    """Some of the messages of a stored completion's prompt."""
+
+    object: Literal["list"] = "list"
+    data: list[StoredMessage]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class CompletionDeleted(BaseModel):
+    """What is left of a stored completion."""
+
+    id: str
+    object: Literal["chat.completion.deleted"] = "chat.completion.deleted"
+    deleted: Literal[True] = True
 
 
 class ModelOut(BaseModel):
