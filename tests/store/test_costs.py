@@ -12,11 +12,13 @@ from parley.adapters.dynamodb.catalogues import DynamoCatalogues
 from parley.adapters.dynamodb.client import Database, Tables, put
 from parley.adapters.dynamodb.items import encode
 from parley.adapters.system import SystemClock
+from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import Conversation, Message, Rating, Role, Status
 from parley.domain.ids import MessageId
 from parley.domain.personas import Persona, PersonaContent
 from parley.domain.sockets import ReplyText
 from parley.domain.tenants import ApiKey, KeyKind, ModelRoute, Tenant
+from parley.domain.turns import PromptMessage
 from tests.support.capacity import Cost, item_size, metered, write_units
 from tests.support.stores import Stores, completion_id, finished
 
@@ -195,6 +197,52 @@ async def measure_live_chats(
     )
 
 
+async def measure_completions(measure: Measure, stores: Stores) -> None:
+    scope, store = stores.scope, stores.completions
+
+    def new(text: str = TEXT, **fields: Any) -> StoredCompletion:
+        stores.clock.advance(1)
+        id_ = completion_id()
+        reply = Message(
+            id=id_,
+            role=Role.ASSISTANT,
+            text=text,
+            status=Status.COMPLETED,
+            created_at=stores.clock.now(),
+            model="a-model",
+        )
+        return StoredCompletion(
+            id=id_,
+            tenant=stores.tenant,
+            user="alice",
+            created_at=reply.created_at,
+            model="a-model",
+            messages=(PromptMessage(Role.USER, text),),
+            replies=(reply,),
+            **fields,
+        )
+
+    kept, long = new(), new(LONG_TEXT)
+    await measure("keep", store.keep(kept))
+    await measure("keep, 2 MB", store.keep(long))
+    await measure("get, kept", store.get(scope, kept.id))
+    await measure("get, kept of 2 MB", store.get(scope, long.id))
+    await measure("label", store.label(scope, kept.id, {"topic": "weather"}))
+    await measure("delete, kept", store.delete(scope, kept.id))
+    await measure("delete, kept of 2 MB", store.delete(scope, long.id))
+    some = [new(metadata={"number": str(number)}) for number in range(30)]
+    for each in some:
+        await store.keep(each)
+
+    def page(**how: Any) -> Awaitable[object]:
+        asked = {"after": None, "newest_first": True, "model": None, "metadata": {}} | how
+        return store.list(scope, limit=20, **asked)
+
+    await measure("list, 20", page())
+    await measure("list, 20 after one", page(after=some[-1].id))
+    await measure("list, 1 of 30 by metadata", page(metadata={"number": "7"}))
+
+
 async def measure_catalogues(
     measure: Measure, tenant: str, client: "DynamoDBClient", tables: Tables
 ) -> None:
@@ -229,6 +277,7 @@ async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> 
     await measure("settle_completion", store.settle_completion(reply, stores.record(reply)))
     await measure("get_completion", store.get_completion(stores.scope, completion.id))
 
+    await measure_completions(measure, stores)
     await measure_catalogues(measure, stores.tenant, client, tables)
 
     tenant = Tenant(
