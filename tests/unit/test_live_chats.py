@@ -451,6 +451,42 @@ async def test_what_a_dead_courier_left_is_told_when_its_lease_is_over(
     assert kinds(world.heard())[-1] == "message_stream_ended"
 
 
+async def test_a_courier_that_loses_its_lease_midway_leaves_nothing_untold(
+    world: World, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = await world.begin()
+    await world.connect(chat, "c1")
+    for _ in range(3):
+        await world.say("Hello", "c1")
+    start = world.heard("c1")[0]["seq"]
+    post = world.sockets.post
+
+    async def slow(connection: str, frame: str) -> None:
+        clock.advance(2)  # three make longer than a lease
+        await post(connection, frame)
+
+    monkeypatch.setattr(world.sockets, "post", slow)
+    await world.connect(chat, "c2", last_seen=str(start))
+    assert world.heard("c2")[1:] == world.heard("c1")[1:]
+
+
+async def test_a_client_that_cannot_be_reached_for_a_moment_is_told_then(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = await world.begin()
+    await world.connect(chat)
+    post, troubles = world.sockets.post, iter([True])
+
+    async def troubled(connection: str, frame: str) -> None:
+        if next(troubles, False):
+            raise StoreUnavailable("No.")
+        await post(connection, frame)
+
+    monkeypatch.setattr(world.sockets, "post", troubled)
+    await world.say("Hello")
+    assert kinds(world.heard())[-1] == "message_received"
+
+
 async def until(condition: Any) -> None:
     """Wait for what another task brings about."""
     async with asyncio.timeout(10):

@@ -1,6 +1,8 @@
 """Chats' event logs on DynamoDB."""
 
+import random
 import secrets
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -10,6 +12,7 @@ from parley.adapters.aws import in_thread
 from parley.adapters.dynamodb import keys
 from parley.adapters.dynamodb.client import ConditionFailed, Database, Tables, delete, put, update
 from parley.adapters.dynamodb.items import Item
+from parley.domain.errors import StoreUnavailable
 from parley.domain.ids import MessageId
 from parley.domain.sockets import (
     BEGINNING,
@@ -22,6 +25,17 @@ from parley.domain.sockets import (
     Reader,
 )
 from parley.ports import Clock
+
+MOST_TRIES = 500
+"""Of one append. Each that fails means that another has succeeded, so few are ever made."""
+
+TRIES_WITHOUT_LOOK = 5
+"""Tries at neighbouring positions before the newest is looked up."""
+
+LONGEST_PAUSE_SECONDS = 0.01
+"""Between two tries: enough that those who met don't meet again."""
+
+_chance = random.SystemRandom()
 
 
 class DynamoEventLog:
@@ -57,9 +71,8 @@ class DynamoEventLog:
             "by": secrets.token_hex(8),
             "expires_at": self._in(LOG_LIFETIME.total_seconds()),
         }
-        patience = self._database.patience()
         last = behind or self._last(chat)
-        while True:
+        for tries in range(1, MOST_TRIES):
             key = keys.entry(chat.tenant, chat.conversation, last + 1)
             entry = put(self._table, key, item, condition="attribute_not_exists(#pk)")
             try:
@@ -67,10 +80,12 @@ class DynamoEventLog:
             except ConditionFailed as refusal:
                 # botocore repeats a write whose answer was lost, and then meets its own item.
                 if (refusal.found[0] or {}).get("by") != item["by"]:
-                    patience.after_collision()
-                    last = self._last(chat)
+                    # Another's entry is there, so the next position is the likeliest to be free.
+                    last = last + 1 if tries % TRIES_WITHOUT_LOOK else self._last(chat)
+                    time.sleep(_chance.uniform(0, LONGEST_PAUSE_SECONDS))
                     continue
             return Entry(last + 1, at, event)
+        raise StoreUnavailable("Too much happens in this chat right now. Please try again.")
 
     @in_thread
     def read(

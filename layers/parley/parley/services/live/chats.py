@@ -218,7 +218,7 @@ class LiveChats:
         except ParleyError as error:
             await self._tell(connection, error, message=reply.id, client_id=said.client_id)
             return
-        await self._courier.deliver(connection.chat)
+        await self._deliver(connection)
 
     async def _admit(self, caller: Caller, connection: Connection) -> None:
         limit = caller.tenant.limits.messages_per_second
@@ -260,7 +260,14 @@ class LiveChats:
         """Tell one connection of an error, in order with all else that it is told."""
         event = ErrorOccurred(self._wire.describe(error), message, client_id, to=connection.id)
         await self._events.append(connection.chat, event, at=self._clock.now())
-        await self._courier.deliver(connection.chat)
+        await self._deliver(connection)
+
+    async def _deliver(self, connection: Connection) -> None:
+        """Tell what has happened now; what can't be told now comes with what happens next."""
+        try:
+            await self._courier.deliver(connection.chat)
+        except ParleyError as error:
+            log.warning("events can't be told right now: %s", error.code)
 
     async def _greet(self, job: Greet) -> None:
         connection = job.connection
@@ -272,7 +279,7 @@ class LiveChats:
         if await self._store.see_user(connection.tenant, connection.user):
             event = UserCreated(connection.user)
             await self._events.append(connection.chat, event, at=self._clock.now())
-        await self._courier.deliver(connection.chat)
+        await self._deliver(connection)
 
     async def _post_when_open(
         self, connection: str, frame: str, *, registered: bool = False

@@ -45,7 +45,8 @@ class _Duty:
     cursors: dict[str, int] = field(default_factory=dict)
     saved: dict[str, int] = field(default_factory=dict)
     saved_at: float = 0.0
-    newest_seen: int = 0
+    is_troubled: bool = False
+    """Whether a reader couldn't be told."""
 
     @property
     def read_from(self) -> int | None:
@@ -95,20 +96,22 @@ class Courier:
         frame that is just being sent would be sent once more by the next.
 
         Returns:
-            Whether this one has told it.
+            Whether all is told, by this one.
         """
         gives_up = self._clock.monotonic() + self._patience_seconds
-        while True:
-            duty = await self._begin(chat)
-            if duty is None:
-                return False
+        while (duty := await self._begin(chat)) is not None:
             try:
                 while await self._round(duty) and self._clock.monotonic() < gives_up:
                     pass
             finally:
                 await self._end(duty)
-            if self._clock.monotonic() >= gives_up or not await self._is_news(duty):
+            if not await self._is_something_left(duty):
                 return True
+            if self._clock.monotonic() >= gives_up:
+                return False
+            if duty.is_troubled:
+                await asyncio.sleep(self._poll_seconds)
+        return False
 
     async def see_off(self, chat: ChatRef, position: int) -> None:
         """Return when what was appended up to a position is told, by this courier or another."""
@@ -172,7 +175,7 @@ class Courier:
     async def _renew(self, duty: _Duty) -> None:
         """Keep the office; when another has it, this courier's time simply runs out."""
         while True:
-            await asyncio.sleep(self._lease_seconds / 3)
+            await asyncio.sleep(self._lease_seconds / 5)
             try:
                 if not await self._lease(duty):
                     return
@@ -195,8 +198,6 @@ class Courier:
         """Read the log once and tell all readers what is new to them; whether any was told."""
         after = duty.read_from
         entries, readers = await self._events.read(duty.chat, after=after, limit=READ_AT_ONCE)
-        if entries:
-            duty.newest_seen = max(duty.newest_seen, entries[-1].position)
         known = duty.cursors
         duty.cursors = {
             reader.connection: known.get(reader.connection, reader.cursor) for reader in readers
@@ -230,6 +231,7 @@ class Courier:
             await self._forget(duty.chat, connection)
             return True
         except ParleyError as error:
+            duty.is_troubled = True
             log.warning("a connection can't be told right now: %s", error.code)
         return duty.cursors[connection] > began
 
@@ -256,12 +258,13 @@ class Courier:
         duty.saved |= moved
         duty.saved_at = self._clock.monotonic()
 
-    async def _is_news(self, duty: _Duty) -> bool:
-        """Whether something was appended, or somebody came, that this courier hasn't seen."""
+    async def _is_something_left(self, duty: _Duty) -> bool:
+        """Whether a reader is behind, or somebody came that this courier hasn't seen."""
         after = duty.read_from
         entries, readers = await self._events.read(duty.chat, after=after, limit=READ_AT_ONCE)
-        newcomers = {reader.connection for reader in readers} - duty.cursors.keys()
-        return bool(newcomers) or any(entry.position > duty.newest_seen for entry in entries)
+        return bool(entries) or bool(
+            {reader.connection for reader in readers} - duty.cursors.keys()
+        )
 
 
 def _concerns(entry: Entry, connection: str) -> bool:
