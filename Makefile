@@ -4,17 +4,18 @@
 DEV := .venv/.synced
 SAM_CLI := .venv-sam/.synced
 SAM := .venv-sam/bin/sam
+CLIENTS := .venv-clients/.synced
 
 export PYTHONPATH := $(CURDIR)/layers/parley
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev catalogue test check build sam-local bench openapi lock clean
+.PHONY: help dev catalogue test test-clients check build sam-local bench openapi lock clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
-	  do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	  do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 dev: $(DEV) ## Serve the local stack on http://127.0.0.1:8000 (PORT=, DATA_DIR= change it)
 	@.venv/bin/python -m local
@@ -24,6 +25,9 @@ catalogue: $(DEV) ## Load a shop's products: TENANT=, FILE= (STACK=: of a deploy
 
 test: $(DEV) ## Run all tests that need no Docker (ARGS= goes to pytest)
 	.venv/bin/pytest $(ARGS)
+
+test-clients: $(DEV) $(CLIENTS) ## Run the tests with clients and suites of others (ARGS= goes to pytest)
+	.venv/bin/pytest tests/clients $(ARGS)
 
 # To validate, sam wants a region, and no account.
 check: export AWS_DEFAULT_REGION := us-east-1
@@ -53,11 +57,14 @@ lock: ## Lock the dependencies anew after a change of pyproject.toml (ARGS=--upg
 	scripts/lock $(ARGS)
 
 clean: ## Remove what is built and installed; the local stack's data stays
-	rm -rf .aws-sam .venv .venv-sam .local/tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .aws-sam .venv .venv-clients .venv-sam .local/tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find functions layers admin local tests -name __pycache__ -type d -prune -exec rm -r {} +
 
 .venv/.synced: requirements/dev.txt .python-version
 	@scripts/venv .venv requirements/dev.txt && touch $@
+
+.venv-clients/.synced: requirements/clients.txt .python-version
+	@scripts/venv .venv-clients requirements/clients.txt && touch $@
 
 .venv-sam/.synced: requirements/sam.txt .python-version
 	@scripts/venv .venv-sam requirements/sam.txt && touch $@

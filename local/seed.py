@@ -41,6 +41,9 @@ DEMO_KEYS: Mapping[str, tuple[str, KeyKind]] = {
 }
 """Tenant and kind by the key's text."""
 
+_SUITE_KEYS: Mapping[str, tuple[str, KeyKind]] = {"My API Key": ("conformance", KeyKind.TEST)}
+"""The key that OpenAI's own test suite carries as a constant."""
+
 _GUIDE = PersonaContent(
     name="Travel guide",
     system_prompt="You are a friendly guide to Ethiopia. Answer in two or three sentences.",
@@ -84,10 +87,10 @@ async def seed(directory: Directory, pepper: str) -> None:
     now = datetime.now(UTC)
     for name in _TENANTS:
         await directory.put_tenant(_tenant(name))
-    for text, (tenant, kind) in DEMO_KEYS.items():
+    for text, (tenant, kind) in {**DEMO_KEYS, **_SUITE_KEYS}.items():
         await directory.put_key(
             ApiKey(
-                id=f"key_{text.removeprefix('sk_')}",
+                id=f"key_{text.removeprefix('sk_').replace(' ', '_')}",
                 tenant=tenant,
                 kind=kind,
                 digest=digest(pepper, text),
