@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.core.result import Ok
@@ -24,6 +25,7 @@ BOUNDED = settings(
 )
 
 
+@pytest.mark.timeout(300)
 def test_every_route_answers_as_described(stack: Stack) -> None:
     document = schemathesis.openapi.from_url(f"{stack.url}/openapi.json")
     operations = list(document.get_all_operations())

@@ -1,5 +1,7 @@
 """Every route of the sessions dialect, through the deployed entry point and its event file."""
 
+import json
+
 from tests.routes.conftest import CHAT, Invoke
 
 
@@ -87,3 +89,12 @@ def test_get_history_pages_in_both_directions(invoke: Invoke, stored_chat: str) 
         ).json["messages"]
     ]
     assert pages == everything
+
+
+def test_get_history_shows_thoughts_and_calls(invoke: Invoke, stored_chat: str) -> None:
+    steps = [{"think": "Hm."}, {"call": "f", "arguments": {"x": 1}}]
+    sent = invoke("sessions/send_message", content=f"script:{json.dumps(steps)}").json
+    assert sent["reasoning"] == "Hm."
+    (call,) = sent["toolCalls"]
+    assert call["function"] == {"name": "f", "arguments": '{"x": 1}'}
+    assert invoke("sessions/get_history", query=None).json["messages"][-1] == sent

@@ -47,6 +47,8 @@ def message(stored: Message) -> MessageOut:
         finish_reason=stored.finish_reason,
         usage=usage,
         error=stored.error,
+        reasoning=stored.reasoning or None,
+        tool_calls=openai.tool_calls(stored.tool_calls),
         created_at=stored.created_at,
     )
 

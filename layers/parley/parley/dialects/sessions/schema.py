@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from parley.dialects.fields import Identifier, Metadata, ShortText, Text
-from parley.dialects.openai.schema import Sampling, Streaming
+from parley.dialects.openai.schema import Sampling, Streaming, ToolCallOut
 
 
 class _Camel(BaseModel):
@@ -94,6 +94,8 @@ class MessageOut(_Camel):
     finish_reason: str | None
     usage: UsageOut | None
     error: str | None
+    reasoning: str | None
+    tool_calls: list[ToolCallOut]
     created_at: datetime
 
 
