@@ -100,16 +100,34 @@ def test_what_is_no_request_is_refused(
         ({"max_completion_tokens": 2**60}, "max_completion_tokens"),
         ({"seed": 1.5}, "seed"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
-        ({"n": 2}, "n"),
+        ({"n": 1000}, "n"),
         ({"stream": "perhaps"}, "stream"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"tools": [{"type": "function"}]}, "tools.0.function"),
+        ({"response_format": {"type": "xml"}}, "response_format"),
     ],
 )
 def test_a_wrong_field_is_named(http: httpx.Client, change: dict[str, Any], param: str) -> None:
     body = json.dumps({"model": "any", "messages": [USER]} | change)
     headers = {"content-type": "application/json"}
     error = refused(http.post(COMPLETIONS, content=body, headers=headers), 400)
+    assert error["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"logprobs": True}, "logprobs"),
+        ({"reasoning_effort": "high"}, "reasoning_effort"),
+    ],
+)
+def test_what_a_model_cannot_do_is_refused_by_name(
+    stack: Stack, change: dict[str, Any], param: str
+) -> None:
+    body = {"model": "wesen-chat-v1", "messages": [USER]} | change
+    headers = {"Authorization": "Bearer sk_test_demo"}
+    error = refused(httpx.post(stack.url + COMPLETIONS, json=body, headers=headers), 400)
     assert error["param"] == param
 
 
@@ -181,7 +199,7 @@ def test_a_key_is_taken_from_either_header(stack: Stack, headers: dict[str, str]
     ("method", "path", "allowed"),
     [
         ("POST", "/v1/models", "GET"),
-        ("DELETE", COMPLETIONS, "POST"),
+        ("DELETE", COMPLETIONS, "GET, POST"),
         ("PUT", "/v1/chats", "GET, POST"),
         ("PATCH", "/v1/chats/x", "DELETE, GET"),
         ("GET", "/v1/chat/x", "POST"),
