@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from parley.dialects.openai.codec import completion_id, parse_completion_id
 from parley.domain.ids import ConversationId, MessageId
 from tests.e2e.conftest import Stack
 
@@ -28,6 +29,7 @@ class Kind(Enum):
 
     CONVERSATION = auto()
     MESSAGE = auto()
+    COMPLETION = auto()
     USER = auto()
 
 
@@ -35,6 +37,7 @@ KINDS: Mapping[str, Kind] = {
     "after": Kind.CONVERSATION,
     "chatId": Kind.CONVERSATION,
     "chat_id": Kind.CONVERSATION,
+    "completion_id": Kind.COMPLETION,
     "conversation_id": Kind.CONVERSATION,
     "first_id": Kind.MESSAGE,
     "last_id": Kind.CONVERSATION,
@@ -48,6 +51,7 @@ KINDS: Mapping[str, Kind] = {
 
 PLAIN: Mapping[str, Any] = {
     "limit": 10,
+    "metadata": {},
     "model": "wesen-chat-v1",
     "offset": 0,
     "order": "asc",
@@ -70,17 +74,19 @@ class Belongings:
     user: str
     conversation: ConversationId
     message: MessageId
+    completion: MessageId
     text: str
     """Title, prompt and message of the conversation."""
 
     @property
     def things(self) -> tuple[ConversationId | MessageId, ...]:
-        return self.conversation, self.message
+        return self.conversation, self.message, self.completion
 
     @property
     def secrets(self) -> list[str]:
         """What nobody else may ever read."""
-        return [self.text, *map(str, self.things), *(str(thing.number) for thing in self.things)]
+        shown = [*map(str, self.things), *(str(thing.number) for thing in self.things)]
+        return [self.text, *shown, completion_id(self.completion)]
 
     def of(self, field: "Field") -> str | int:
         """What to send in a field."""
@@ -89,6 +95,8 @@ class Belongings:
                 return self.user
             case Kind.CONVERSATION:
                 return field.show(self.conversation)
+            case Kind.COMPLETION:
+                return field.show(self.completion)
             case _:
                 return field.show(self.message)
 
@@ -109,6 +117,8 @@ class Field:
 
     def show(self, thing: ConversationId | MessageId) -> str | int:
         """An id in the form that the field's dialect shows."""
+        if self.kind is Kind.COMPLETION and isinstance(thing, MessageId):
+            return completion_id(thing)
         branches = [self.schema, *self.schema.get("anyOf", ())]
         is_number = any(branch.get("type") == "integer" for branch in branches)
         return thing.number if is_number else str(thing)
@@ -235,7 +245,12 @@ def begin(http: httpx.Client, key: str, user: str) -> Belongings:
     said = http.post(f"/v1/chat/{chat_id}", json={"content": text}, headers=headers)
     assert said.status_code == 201, said.text
     message_id = MessageId.parse(said.json()["id"])
-    return Belongings(user, ConversationId.parse(chat_id), message_id, text)
+    messages = [{"role": "user", "content": text}]
+    asked = {"model": "any", "messages": messages, "store": True, "user": user}
+    completed = http.post("/v1/chat/completions", json=asked, headers=headers)
+    assert completed.status_code == 200, completed.text
+    completion = parse_completion_id(completed.json()["id"])
+    return Belongings(user, ConversationId.parse(chat_id), message_id, completion, text)
 
 
 def state(http: httpx.Client, owns: Belongings) -> list[Any]:
@@ -246,15 +261,18 @@ def state(http: httpx.Client, owns: Belongings) -> list[Any]:
         http.get("/v1/chats", params={"user": USER}, headers=headers),
         http.get(f"/v1/chats/{chat}", headers=headers),
         http.get(f"/v1/chat/{chat}/history", headers=headers),
+        http.get(f"/v1/chat/completions/{completion_id(owns.completion)}", headers=headers),
     ]
-    assert [reply.status_code for reply in replies] == [200] * 3
+    assert [reply.status_code for reply in replies] == [200] * 4
     return [reply.json() for reply in replies]
 
 
 def never_issued() -> Belongings:
     """Ids that are well formed and nobody's."""
     conversation = ConversationId(secrets.randbelow(2**33 - 1) + 1)
-    return Belongings("nobody", conversation, MessageId(conversation, 2), "")
+    return Belongings(
+        "nobody", conversation, MessageId(conversation, 2), MessageId(conversation, 1), ""
+    )
 
 
 def strangers(http: httpx.Client) -> list[Stranger]:
@@ -291,7 +309,7 @@ class Visit:
         self._http = http
         self._operation = operation
         self._stranger = stranger
-        self._things = operation.naming(Kind.CONVERSATION, Kind.MESSAGE)
+        self._things = operation.naming(Kind.CONVERSATION, Kind.MESSAGE, Kind.COMPLETION)
         self._users = operation.naming(Kind.USER)
 
     def faults(self, owner: Belongings) -> Iterator[str]:

@@ -339,6 +339,7 @@ METADATA_QUERY: Mapping[str, Any] = {
     "name": "metadata",
     "in": "query",
     "description": "Only those that have all of this: `metadata[topic]=weather`.",
+    "required": False,
     "style": "deepObject",
     "explode": True,
     "schema": {"type": "object", "additionalProperties": {"type": "string"}},
