@@ -52,7 +52,7 @@ def test_the_documents_examples(stack: Stack, base: str) -> None:
     sent = requests.post(
         url,
         headers=headers,
-        json={"message": "What running shoes do you recommend?", "stream": False},
+        json={"message": "Which running shoes do you recommend?", "stream": False},
         timeout=60,
     )
     assert sent.status_code == 200
@@ -61,7 +61,7 @@ def test_the_documents_examples(stack: Stack, base: str) -> None:
     assert categories(reply["product_ids"]) == {"running shoes"}
     history = requests.get(f"{url}/{reply['chat_id']}/messages", headers=headers, timeout=60)
     question, answer = history.json()
-    assert question["content"] == "What running shoes do you recommend?"
+    assert question["content"] == "Which running shoes do you recommend?"
     assert (question["is_from_user"], answer["is_from_user"]) == (True, False)
     assert (answer["id"], answer["content"]) == (reply["message_id"], reply["response"])
     assert question["created_at"].endswith("Z")
@@ -108,7 +108,7 @@ def test_the_products_found_reach_the_model_and_no_others(
 ) -> None:
     # The scripted model wants its script alone, so the question that is searched with stands in it.
     message = script({"echo": "request"}, {"text": ""}) + "\n" * 3
-    reply = ask(scripted, stack, "What running shoes do you recommend?")
+    reply = ask(scripted, stack, "Which running shoes do you recommend?")
     found = [SOLD[product] for product in reply["product_ids"]]
     assert found
     follow_up = ask(scripted, stack, message, chat_id=reply["chat_id"])
@@ -118,12 +118,12 @@ def test_the_products_found_reach_the_model_and_no_others(
     assert [SOLD[product].name for product in follow_up["product_ids"]] == [
         line[2:].partition(" (")[0] for line in listed
     ]
-    assert told[1]["text"] == "What running shoes do you recommend?"
+    assert told[1]["text"] == "Which running shoes do you recommend?"
 
 
 @pytest.mark.parametrize(
     "question",
-    ["What running shoes do you recommend?", "Какие кроссовки для бега вы посоветуете?", "የሩጫ ጫማ"],
+    ["Which running shoes do you recommend?", "Какие кроссовки для бега вы посоветуете?", "የሩጫ ጫማ"],
 )
 def test_a_question_in_any_language_finds_what_is_described_in_english(
     scripted: requests.Session, stack: Stack, question: str
@@ -143,7 +143,7 @@ def test_who_asks_for_nothing_is_offered_nothing(
 def test_a_question_that_refers_back_finds_what_was_spoken_of(
     scripted: requests.Session, stack: Stack
 ) -> None:
-    chat = ask(scripted, stack, "What running shoes do you recommend?")["chat_id"]
+    chat = ask(scripted, stack, "Which running shoes do you recommend?")["chat_id"]
     found = ask(scripted, stack, "And cheaper ones?", chat_id=chat)["product_ids"]
     assert categories(found) == {"running shoes"}
     assert ask(scripted, stack, "Thank you", chat_id=chat)["product_ids"] == []
@@ -240,7 +240,7 @@ def test_many_customers_are_answered_at_once(stack: Stack) -> None:
         with requests.Session() as session:
             session.headers["Authorization"] = f"Bearer {SCRIPTED}"
             together.wait()
-            found.append(ask(session, stack, "What running shoes do you recommend?")["product_ids"])
+            found.append(ask(session, stack, "Which running shoes do you recommend?")["product_ids"])
 
     threads = [threading.Thread(target=speak) for _ in range(8)]
     for thread in threads:

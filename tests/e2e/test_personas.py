@@ -4,7 +4,6 @@ The scripted model answers where a real one's time would only be waited for.
 """
 
 import json
-import re
 import subprocess
 import time
 import uuid
@@ -16,57 +15,35 @@ import pytest
 
 from tests.e2e.conftest import Stack
 
-HOST = "https://chat.converzen.de"
+HOST = "https://chat.example.com"
 SCRIPTED = "sk_test_conformance"
 
-GET_TOKEN = """
-curl -v -X POST https://chat.converzen.de/api/chat/get_token \\
--H "X-API-Key: sk_test_YOUR_TEST_API_KEY" \\
--H "Content-Type: application/json" \\
--d '{
-"user_id" : "unique id, UUID preferably",
-"persona": { "persona_id": 1, "version_type": "next" }
-}'
-"""
 
-COMPLETION_WITH_KEY = """
-curl -X POST https://chat.converzen.de/api/chat/completion/stream \\
--H "X-API-Key: YOUR_API_KEY" \\
--H "Content-Type: application/json" \\
--d '{
-"persona": { "persona_id": 1, "version_type": "next" }
-"message" : "Talk to me"
-}'
-"""
+def curl(path: str, credential: str, body: str) -> str:
+    """The command to post a body; its host and its credential are yet to be filled in."""
+    headers = f"-H '{credential}' -H 'Content-Type: application/json'"
+    return f"curl -X POST {HOST}/api/chat/{path} {headers} -d '{body}'"
 
-COMPLETION_WITH_TOKEN = """
-curl -X POST https://chat.converzen.de/api/chat/completion/stream \\
--H "Authorization: Bearer YOUR_TOKEN" \\
--H "Content-Type: application/json" \\
--d '{
-"message" : "Talk to me"
-}'
-"""
 
-CONTINUATION_WITH_KEY = """
-curl -X POST https://chat.converzen.de/api/chat/continuation/stream \\
--H "X-API-Key: YOUR_API_KEY" \\
--H "Content-Type: application/json" \\
--d '{
-"message" : "Talk to me"
-}'
-"""
+BY_KEY, BY_TOKEN = "X-API-Key: YOUR_API_KEY", "Authorization: Bearer YOUR_TOKEN"
+PERSONA = '"persona": {"persona_id": 1, "version_type": "next"}'
+SPOKEN = '"message": "Hello there"'
+
+GET_TOKEN = curl("get_token", BY_KEY, f'{{"user_id": "b6016570", {PERSONA}}}')
+COMPLETION_WITH_KEY = curl("completion/stream", BY_KEY, f"{{ {PERSONA}\n{SPOKEN} }}")
+COMPLETION_WITH_TOKEN = curl("completion/stream", BY_TOKEN, f"{{ {SPOKEN} }}")
+CONTINUATION_WITH_KEY = curl("continuation/stream", BY_KEY, f"{{ {SPOKEN} }}")
 
 SELECTORS = [
-    '{"persona" : { "alias" : "my-alias" } }',
-    '{"persona" : { "persona_id" : 47, "version_type": "next" } }',
+    '{"persona": {"alias": "my-alias"}}',
+    '{"persona": {"persona_id": 47, "version_type": "next"}}',
 ]
 
 
 def run(stack: Stack, command: str, *, key: str = SCRIPTED, token: str = "") -> str:
     """What a shell prints that is given the command with another host and key."""
     command = command.replace(HOST, stack.url).replace("YOUR_TOKEN", token)
-    command = re.sub(r"sk_test_YOUR_TEST_API_KEY|YOUR_API_KEY", key, command)
+    command = command.replace("YOUR_API_KEY", key)
     ran = subprocess.run(
         ["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=True
     )
