@@ -398,7 +398,7 @@ def test_rename_conversation_takes_a_name_or_makes_one(
     assert (reply.json["id"], reply.json["name"]) == (ALIAS, "Coffee ceremony")
     assert invoke("apps/list_conversations").json["data"][0]["name"] == "Coffee ceremony"
     refused = refusal(invoke("apps/rename_conversation", auto_generate=True))
-    assert refused == (409, "invalid_param", None)
+    assert refused == (409, "conflict", None)
     ask(invoke, "How are beans roasted?")
     named = invoke("apps/rename_conversation", auto_generate=True, fields={"name": None}).json
     assert named["name"] == "How are beans roasted?"
