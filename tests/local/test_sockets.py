@@ -63,7 +63,11 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_has_happened() -> None:
+def _everyone_has_left() -> Iterator[None]:
+    """A connection's end is told in its own time: wait for it, so that no later test hears it."""
+    yield
+    with socket_sample.leaving:
+        assert socket_sample.leaving.wait_for(lambda: not socket_sample.inside, timeout=30)
     while not socket_sample.events.empty():
         socket_sample.events.get()
 
