@@ -240,7 +240,8 @@ def test_many_customers_are_answered_at_once(stack: Stack) -> None:
         with requests.Session() as session:
             session.headers["Authorization"] = f"Bearer {SCRIPTED}"
             together.wait()
-            found.append(ask(session, stack, "Which running shoes do you recommend?")["product_ids"])
+            reply = ask(session, stack, "Which running shoes do you recommend?")
+            found.append(reply["product_ids"])
 
     threads = [threading.Thread(target=speak) for _ in range(8)]
     for thread in threads:
