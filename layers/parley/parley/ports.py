@@ -11,8 +11,9 @@ from typing import Protocol
 from parley.domain.apps import App
 from parley.domain.catalogue import Catalogue, CatalogueHead
 from parley.domain.completions import StoredCompletion
-from parley.domain.conversations import Conversation, Message, Page, Rating, Scope
+from parley.domain.conversations import Conversation, Message, Origin, Page, Rating, Scope
 from parley.domain.ids import ConversationId, MessageId
+from parley.domain.once import Answer, Done, Once
 from parley.domain.personas import Persona, PersonaVersion
 from parley.domain.sockets import (
     BEGINNING,
@@ -25,7 +26,7 @@ from parley.domain.sockets import (
     Slot,
 )
 from parley.domain.tenants import ApiKey, Tenant
-from parley.domain.turns import CompletionRequest, ModelEvent, UsageRecord
+from parley.domain.turns import Checkpoint, CompletionRequest, ModelEvent, UsageRecord
 
 
 class Clock(Protocol):
@@ -59,10 +60,11 @@ class ConversationStore(Protocol):
     doesn't exist. All operations raise `StoreUnavailable` when the store can't answer.
     """
 
-    async def create(self, conversation: Conversation) -> None:
-        """Keep a new conversation.
+    async def create(self, conversation: Conversation, *, once: Once | None = None) -> None:
+        """Keep a new conversation; with `once`, and that it is what this request began.
 
         Raises:
+            Repeated: the request has begun a conversation before, or was another one.
             Conflict: its id is taken within the tenant.
         """
         ...
@@ -169,6 +171,7 @@ class ConversationStore(Protocol):
         model: str,
         at: datetime,
         product_ids: tuple[int, ...] = (),
+        tool_results: tuple[ToolResult, ...] = (),
     ) -> tuple[Message, Message]:
         """Append a user's message and a pending reply to it, and number them, all or nothing.
 
@@ -177,11 +180,14 @@ class ConversationStore(Protocol):
 
         Args:
             product_ids: the products found for the reply, kept with it.
+            tool_results: make it a tool's message instead, and `text` is empty. They answer what
+                was said last, so then `conversation` must be as the store's.
 
         Returns:
             The user's message and the pending reply.
 
         Raises:
+            Conflict: there are tool results, and something was said since `conversation`.
             NotFound: the conversation has been deleted.
             ConversationFull: there is no number left.
         """
@@ -225,6 +231,34 @@ class ConversationStore(Protocol):
         Raises:
             NotFound: there is none in scope.
         """
+        ...
+
+
+class Requests(Protocol):
+    """Requests that carry an idempotency key, remembered for a day.
+
+    Those that begin conversations and turns are also noted by the store of these, in the same step.
+    All operations raise `StoreUnavailable` when the store can't answer.
+    """
+
+    async def find(self, once: Once) -> Done | None:
+        """What is known of this key, whatever request it came with; None where it is new."""
+        ...
+
+    async def hold(self, once: Once, *, until: datetime) -> Done | None:
+        """Become the one who answers a request; where there is an answer, or one who does, that.
+
+        Returns:
+            None to the one; to the others what is known of the key, whatever request it came with.
+        """
+        ...
+
+    async def answered(self, once: Once, answer: Answer) -> None:
+        """Keep what a request was answered with; for those who hold it."""
+        ...
+
+    async def release(self, once: Once) -> None:
+        """Forget that a request was held, unless it began something or was answered."""
         ...
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Generic, Self, TypeVar
 
 from parley.domain.ids import ConversationId, MessageId
-from parley.domain.tools import ToolCall
+from parley.domain.tools import ToolCall, ToolResult
 
 T = TypeVar("T")
 
@@ -137,6 +137,17 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Who asked for a reply, and how it is told: what is needed to end it or tell it again."""
+
+    dialect: str
+    key_id: str
+    user: str
+    telling: Mapping[str, Any] = field(default_factory=dict)
+    """What the dialect needs to tell the reply again just as it did: any JSON object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message of a conversation, or a stateless completion's reply."""
 
@@ -150,6 +161,12 @@ class Message:
     usage: Usage | None = None
     error: str | None = None
     """The stable code of what went wrong, on a failed reply."""
+    error_message: str | None = None
+    """What the caller was told of it."""
+    ended_at: datetime | None = None
+    """When the reply was settled."""
+    origin: Origin | None = None
+    """Of a reply: who asked for it."""
     product_ids: tuple[int, ...] = ()
     """The products that were found for this reply, best first."""
     rating: Rating | None = None
@@ -158,6 +175,8 @@ class Message:
     """What the model thought before it replied."""
     tool_calls: tuple[ToolCall, ...] = ()
     """The calls the model asks for in this reply."""
+    tool_results: tuple[ToolResult, ...] = ()
+    """What the calls of an earlier reply have come to, in a tool's message; its text is empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,24 @@ class Conflict(ParleyError):
     code = "conflict"
 
 
+class TurnInProgress(Conflict):
+    """Another turn of this conversation isn't over, and its tenant wants one at a time."""
+
+    code = "turn_in_progress"
+
+
+class RequestInProgress(Conflict):
+    """The same request, by its idempotency key, is still being answered."""
+
+    code = "request_in_progress"
+
+
+class KeyReused(ParleyError):
+    """An idempotency key came with another request than before; nothing was changed."""
+
+    code = "idempotency_key_reused"
+
+
 class RateLimited(ParleyError):
     """A limit is reached.
 
@@ -107,6 +125,12 @@ class ModelUnavailable(ModelError):
     """The model can't be reached or is still starting; trying again later may help."""
 
     code = "model_unavailable"
+
+
+class Interrupted(ModelError):
+    """Whatever ran the turn ended before the reply did; what was kept of it is in the history."""
+
+    code = "interrupted"
 
 
 class ModelThrottled(ModelError):

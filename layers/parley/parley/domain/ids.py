@@ -56,6 +56,11 @@ class MessageId:
         """The id as an integer below 2**53, unique within the tenant."""
         return self.conversation.number << SEQUENCE_BITS | self.sequence
 
+    @property
+    def is_completion(self) -> bool:
+        """Whether this is a stateless completion's reply: odd, as stored ones are even."""
+        return self.sequence % 2 == 1
+
     def __str__(self) -> str:
         return str(_to_uuid("message", self.number))
 

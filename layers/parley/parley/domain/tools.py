@@ -28,6 +28,14 @@ class ToolCall:
     """JSON text as the model wrote it; it may be wrong."""
 
 
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a call has come to, as the caller tells it."""
+
+    call_id: str
+    text: str
+
+
 class ToolMode(StrEnum):
     """How free the model is to call."""
 

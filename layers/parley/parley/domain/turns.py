@@ -1,7 +1,7 @@
 """What a turn is made of: the request to a model, the events it yields, the record it leaves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -59,6 +59,29 @@ class CompletionRequest:
     top_logprobs: int | None = None
     """How many alternatives to tell of each token; None tells no probabilities at all."""
     reasoning_effort: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a model may use for one reply, and what form that must have.
+
+    A conversation doesn't keep them: whoever says something in it says them anew.
+    """
+
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    reasoning_effort: str | None = None
+
+    def of(self, request: CompletionRequest) -> CompletionRequest:
+        """The request with these options in place of its own."""
+        chosen = {option.name: getattr(self, option.name) for option in fields(self)}
+        return replace(request, **chosen)
+
+
+NO_OPTIONS = Options()
+"""Nothing but text in, text out."""
 
 
 # What a model yields -------------------------------------------------------------------------
@@ -134,6 +157,35 @@ class Failed:
 
 
 TurnEvent = Started | TextDelta | ReasoningDelta | ToolCallDelta | Finished | Failed
+
+
+# What is kept of a turn while it runs ---------------------------------------------------------
+
+Delta = TextDelta | ReasoningDelta | ToolCallDelta
+"""A piece of a reply."""
+
+CHECKPOINT_SECONDS = 1.0
+"""What a reply grows by in this time is kept together; so much of it a crash can cost."""
+
+HEARTBEAT_SECONDS = 5.0
+"""A running turn gives a sign of life at least so often, be there something to keep or not."""
+
+LEASE_SECONDS = 20.0
+"""Without a sign of life for so long, a turn isn't running any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What a reply grew by since the checkpoint before: kept for a day, never changed."""
+
+    number: int
+    """Counted from 1; one without deltas is a sign of life, and the next one takes its place."""
+    shown: int
+    """Deltas that the turn's dialect shows, in all checkpoints before this one."""
+    deltas: tuple[Delta, ...]
+    shows: int
+    """How many of `deltas` the dialect shows."""
+    at: datetime
 
 
 # What a turn leaves --------------------------------------------------------------------------
