@@ -5,6 +5,7 @@ DEV := .venv/.synced
 SAM_CLI := .venv-sam/.synced
 SAM := .venv-sam/bin/sam
 CLIENTS := .venv-clients/.synced
+LITELLM := .venv-litellm/.synced
 
 export PYTHONPATH := $(CURDIR)/layers/parley
 export SAM_CLI_TELEMETRY := 0
@@ -26,7 +27,7 @@ catalogue: $(DEV) ## Load a shop's products: TENANT=, FILE= (STACK=: of a deploy
 test: $(DEV) ## Run all tests that need no Docker (ARGS= goes to pytest)
 	.venv/bin/pytest $(ARGS)
 
-test-clients: $(DEV) $(CLIENTS) ## Run the tests with clients and suites of others (ARGS= goes to pytest)
+test-clients: $(DEV) $(CLIENTS) $(LITELLM) ## Run the tests with clients and suites of others (ARGS= goes to pytest)
 	.venv/bin/pytest tests/clients $(ARGS)
 
 # To validate, sam wants a region, and no account.
@@ -57,7 +58,7 @@ lock: ## Lock the dependencies anew after a change of pyproject.toml (ARGS=--upg
 	scripts/lock $(ARGS)
 
 clean: ## Remove what is built and installed; the local stack's data stays
-	rm -rf .aws-sam .venv .venv-clients .venv-sam .local/tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .aws-sam .venv .venv-clients .venv-litellm .venv-sam .local/clients .local/tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find functions layers admin local tests -name __pycache__ -type d -prune -exec rm -r {} +
 
 .venv/.synced: requirements/dev.txt .python-version
@@ -65,6 +66,9 @@ clean: ## Remove what is built and installed; the local stack's data stays
 
 .venv-clients/.synced: requirements/clients.txt .python-version
 	@scripts/venv .venv-clients requirements/clients.txt && touch $@
+
+.venv-litellm/.synced: requirements/litellm.txt .python-version
+	@scripts/venv .venv-litellm requirements/litellm.txt && touch $@
 
 .venv-sam/.synced: requirements/sam.txt .python-version
 	@scripts/venv .venv-sam requirements/sam.txt && touch $@
