@@ -15,6 +15,7 @@ from parley.domain.conversations import Conversation, Message, Origin, Page, Rat
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.once import Answer, Done, Once
 from parley.domain.personas import Persona, PersonaVersion
+from parley.domain.routes import ModelRoute
 from parley.domain.sockets import (
     BEGINNING,
     ChatEvent,
@@ -26,6 +27,7 @@ from parley.domain.sockets import (
     Slot,
 )
 from parley.domain.tenants import ApiKey, Tenant
+from parley.domain.tools import ToolResult
 from parley.domain.turns import Checkpoint, CompletionRequest, ModelEvent, UsageRecord
 
 
@@ -441,10 +443,10 @@ class Model(Protocol):
 
 
 class Models(Protocol):
-    """The back ends this deployment carries, by name."""
+    """The back ends this deployment carries."""
 
-    def backend(self, name: str) -> Model:
-        """The back end called `name`.
+    def serving(self, route: ModelRoute) -> Model:
+        """The back end that a route leads to, made when it is first needed.
 
         Raises:
             ModelUnavailable: this deployment doesn't carry it.

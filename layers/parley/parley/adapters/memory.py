@@ -12,6 +12,7 @@ from parley.domain.errors import Conflict, ConversationFull, NotFound
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
 from parley.domain.personas import Persona, PersonaVersion
 from parley.domain.tenants import ApiKey, Tenant
+from parley.domain.tools import ToolResult
 from parley.domain.turns import UsageRecord
 from parley.ports import Clock
 
@@ -161,19 +162,23 @@ class MemoryConversations:
         model: str,
         at: datetime,
         product_ids: tuple[int, ...] = (),
+        tool_results: tuple[ToolResult, ...] = (),
     ) -> tuple[Message, Message]:
         """Append a user's message and a pending reply."""
         with self._lock:
             head = self._head(Scope(conversation.tenant), conversation.id)
+            if tool_results and head.message_count != conversation.message_count:
+                raise Conflict("Something else was said in this conversation in the meantime.")
             count = head.message_count + 2
             if count > MAX_SEQUENCE:
                 raise ConversationFull("This conversation is full. Please start a new one.")
             user = Message(
                 id=MessageId(head.id, count - 1),
-                role=Role.USER,
+                role=Role.TOOL if tool_results else Role.USER,
                 text=text,
                 status=Status.COMPLETED,
                 created_at=at,
+                tool_results=tool_results,
             )
             reply = Message(
                 id=MessageId(head.id, count),

@@ -8,6 +8,7 @@ from typing import Any
 from parley.domain.conversations import FinishReason, Message, Parameters, Role, Status, Usage
 from parley.domain.errors import ParleyError
 from parley.domain.ids import MessageId
+from parley.domain.routes import ModelRoute
 from parley.domain.tools import Tool, ToolCall, ToolChoice
 
 
@@ -90,6 +91,9 @@ NO_OPTIONS = Options()
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The model has taken the request: from here on the caller's status is a success."""
+
+    route: ModelRoute | None = None
+    """The route that serves, where one was taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,3 +208,5 @@ class UsageRecord:
     status: Status
     usage: Usage | None
     at: datetime
+    route: str | None = None
+    """The label of the route that served; None where no model accepted the request."""

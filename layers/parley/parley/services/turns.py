@@ -6,10 +6,11 @@ settled whole, a stateless completion is cancelled and settled as far as it came
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from parley.domain.conversations import (
@@ -23,14 +24,17 @@ from parley.domain.conversations import (
 )
 from parley.domain.errors import Conflict, MessageTooLong, ModelError, NotFound, ParleyError
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
+from parley.domain.routes import ModelRoute
 from parley.domain.tenants import Caller
-from parley.domain.tools import ToolCall
+from parley.domain.tools import ToolCall, ToolResult
 from parley.domain.turns import (
+    NO_OPTIONS,
     Accepted,
     Completed,
     CompletionRequest,
     Failed,
     Finished,
+    Options,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -40,6 +44,8 @@ from parley.domain.turns import (
 )
 from parley.ports import Clock, ConversationStore, Ids, Model, Models
 from parley.services.context import budget, build_prompt, messages_to_read
+from parley.services.routing import Routing
+from parley.services.tool_results import up_to_answered
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +77,8 @@ class _Progress:
     calls: dict[int, list[ToolCallDelta]] = field(default_factory=dict)
     logprobs: list[Mapping[str, Any]] = field(default_factory=list)
     completed: Completed | None = None
+    route: ModelRoute | None = None
+    """The one that serves, once the model has accepted."""
 
     def add(self, delta: TextDelta | ReasoningDelta | ToolCallDelta) -> None:
         """Keep a piece of the reply, and pass it on."""
@@ -168,7 +176,7 @@ class Turns:
             watch_seconds: how often a running turn looks whether another process wants it stopped.
         """
         self._store = store
-        self._models = models
+        self._routing = Routing(models, clock)
         self._clock = clock
         self._ids = ids
         self._watch_seconds = watch_seconds
@@ -268,8 +276,10 @@ class Turns:
         conversation: ConversationId,
         *,
         dialect: str,
-        text: str,
+        text: str = "",
+        tool_results: tuple[ToolResult, ...] = (),
         parameters: Parameters = UNDECIDED,
+        options: Options = NO_OPTIONS,
         model: str | None = None,
         briefing: str | None = None,
         product_ids: tuple[int, ...] = (),
@@ -279,7 +289,10 @@ class Turns:
         Returns once the message is durable and the model has accepted the request.
 
         Args:
+            text: what the user says, where there are no results.
+            tool_results: what the calls of the newest reply have come to, all of them.
             parameters: for this turn; what they leave open, the conversation's decide.
+            options: for this turn only.
             model: for this turn only; else the conversation's, else the tenant's default.
             briefing: what the model is told for this turn only, behind the system prompt.
             product_ids: the products that the briefing is about, kept with the reply.
@@ -288,15 +301,29 @@ class Turns:
             NotFound: there is no such conversation in the caller's scope.
             ModelNotFound: the tenant has no such model.
             MessageTooLong, ContextTooLong: the message can't be stored or shown to the model.
+            InvalidRequest: the results aren't those of the newest reply's calls.
+            Conflict: there are results, and a reply is still being made.
             ParleyError: the store or the model refused or failed before the first event.
         """
-        _check_size(text)
+        _check_size(_as_json(tool_results) if tool_results else text)
         head, newest, choice = await self._read(caller, conversation, model)
         request = _request(
-            head, newest, text=text, choice=choice, parameters=parameters, briefing=briefing
+            head,
+            up_to_answered(newest, tool_results) if tool_results else newest,
+            text=text,
+            tool_results=tool_results,
+            choice=choice,
+            parameters=parameters,
+            options=options,
+            briefing=briefing,
         )
         _, reply = await self._store.append_turn(
-            head, text=text, model=choice.name, at=self._clock.now(), product_ids=product_ids
+            head,
+            text=text,
+            model=choice.name,
+            at=self._clock.now(),
+            product_ids=product_ids,
+            tool_results=tool_results,
         )
         return await self._start(
             self._stored(caller, head, reply, dialect=dialect, choice=choice, request=request)
@@ -389,8 +416,8 @@ class Turns:
             await asyncio.wait(running)
 
     def _choose(self, caller: Caller, name: str) -> _Choice:
-        route = caller.tenant.route(name)
-        return _Choice(name, route.model, self._models.backend(route.backend))
+        routes = caller.tenant.routes(name)
+        return _Choice(name, routes[0].model, self._routing.model(routes))
 
     async def _read(
         self, caller: Caller, conversation: ConversationId, model: str | None
@@ -452,7 +479,8 @@ class Turns:
         async with aclosing(plan.model.complete(plan.request)) as events:
             async for event in events:
                 match event:
-                    case Accepted():
+                    case Accepted(route):
+                        progress.route = route
                         progress.events.put_nowait(Started(plan.reply))
                     case TextDelta() | ReasoningDelta() | ToolCallDelta():
                         progress.add(event)
@@ -507,6 +535,11 @@ class Turns:
         return await plan.settle(reply, record)
 
 
+def _as_json(results: Sequence[ToolResult]) -> str:
+    """As much as any store makes of them; a control character is six of JSON's."""
+    return json.dumps([asdict(result) for result in results], ensure_ascii=False)
+
+
 def _check_size(text: str) -> None:
     size = len(text.encode())
     if size > MAX_TEXT_BYTES:
@@ -521,7 +554,9 @@ def _request(
     *,
     text: str,
     choice: _Choice,
+    tool_results: Sequence[ToolResult] = (),
     parameters: Parameters = UNDECIDED,
+    options: Options = NO_OPTIONS,
     briefing: str | None = None,
 ) -> CompletionRequest:
     parameters = parameters.over(head.parameters)
@@ -530,10 +565,13 @@ def _request(
         system_prompt="\n\n".join(filter(None, [head.system_prompt, briefing])) or None,
         history=history,
         text=text,
+        tool_results=tool_results,
         budget=budget(window, parameters.max_tokens),
         window=window,
     )
-    request = CompletionRequest(model=choice.model, messages=messages, parameters=parameters)
+    request = options.of(
+        CompletionRequest(model=choice.model, messages=messages, parameters=parameters)
+    )
     choice.back_end.check(request)
     return request
 

@@ -24,6 +24,7 @@ from parley.adapters.dynamodb.keys import Key, Range
 from parley.domain.conversations import Conversation, Message, Page, Rating, Role, Scope, Status
 from parley.domain.errors import Conflict, ConversationFull, NotFound, StoreUnavailable
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
+from parley.domain.tools import ToolResult
 from parley.domain.turns import UsageRecord
 from parley.ports import Clock
 
@@ -278,6 +279,7 @@ class DynamoConversations:
         model: str,
         at: datetime,
         product_ids: tuple[int, ...] = (),
+        tool_results: tuple[ToolResult, ...] = (),
     ) -> tuple[Message, Message]:
         """Append both messages and move the head's counter: one transaction.
 
@@ -302,10 +304,11 @@ class DynamoConversations:
                 raise ConversationFull("This conversation is full. Please start a new one.")
             user = Message(
                 id=MessageId(conversation.id, count + 1),
-                role=Role.USER,
+                role=Role.TOOL if tool_results else Role.USER,
                 text=text,
                 status=Status.COMPLETED,
                 created_at=at,
+                tool_results=tool_results,
             )
             reply = Message(
                 id=MessageId(conversation.id, count + 2),
@@ -334,6 +337,8 @@ class DynamoConversations:
             if head is None or "deleted_at" in head:
                 raise _no_such_conversation()
             count = head["message_count"]
+            if tool_results and count != conversation.message_count:
+                raise Conflict("Something else was said in this conversation in the meantime.")
 
     @in_thread
     def request_stop(self, scope: Scope, reply: MessageId) -> None:
@@ -489,7 +494,7 @@ class DynamoConversations:
         writes = [head]
         for message in (user, reply):
             key = keys.message(tenant, message.id)
-            text, parts = texts.store(key, message.text)
+            text, parts = texts.store(key, items.body_of(message))
             writes.append(put_new(self._table, key, {**items.from_message(message), **text}))
             writes += [put(self._table, *part) for part in parts]
         return writes

@@ -27,7 +27,7 @@ from parley.domain.conversations import (
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.personas import Persona, PersonaContent, PersonaVersion
 from parley.domain.tenants import ApiKey, KeyKind, Limits, ModelRoute, Tenant
-from parley.domain.tools import ToolCall
+from parley.domain.tools import ToolCall, ToolResult
 from parley.domain.turns import Image, PromptMessage, UsageRecord
 
 Item = dict[str, Any]
@@ -148,6 +148,7 @@ def body_of(message: Message) -> str:
             "text": message.text,
             "reasoning": message.reasoning,
             "tool_calls": [asdict(call) for call in message.tool_calls],
+            "tool_results": [asdict(result) for result in message.tool_results],
         }
     )
 
@@ -170,6 +171,7 @@ def to_message(id_: MessageId, item: Item, body: str) -> Message:
         rating=Rating(rating) if rating else None,
         reasoning=parts.get("reasoning", ""),
         tool_calls=tuple(ToolCall(**call) for call in parts.get("tool_calls", ())),
+        tool_results=tuple(ToolResult(**result) for result in parts.get("tool_results", ())),
     )
 
 
@@ -253,6 +255,9 @@ def from_tenant(tenant: Tenant) -> Item:
         "created_at": timestamp(tenant.created_at),
         "models": _dump({name: asdict(route) for name, route in tenant.models.items()}),
         "limits": _dump(asdict(tenant.limits)),
+        "suspended_at": timestamp(tenant.suspended_at) if tenant.suspended_at else None,
+        "deleted_at": timestamp(tenant.deleted_at) if tenant.deleted_at else None,
+        "revision": tenant.revision,
     }
 
 
@@ -264,6 +269,9 @@ def to_tenant(item: Item) -> Tenant:
         created_at=_moment(item["created_at"]),
         models={name: ModelRoute(**route) for name, route in models.items()},
         limits=Limits(**json.loads(item["limits"])),
+        suspended_at=_moment_or_none(item.get("suspended_at")),
+        deleted_at=_moment_or_none(item.get("deleted_at")),
+        revision=item["revision"],
     )
 
 
@@ -276,20 +284,24 @@ def from_key(key: ApiKey) -> Item:
         "created_at": timestamp(key.created_at),
         "revoked_at": timestamp(key.revoked_at) if key.revoked_at else None,
         "default_persona": key.default_persona,
+        "expires_at": timestamp(key.expires_at) if key.expires_at else None,
+        "scopes": _dump(sorted(key.scopes)) if key.scopes is not None else None,
     }
 
 
 def to_key(digest: str, item: Item) -> ApiKey:
     """The API key of this item."""
-    revoked_at = item.get("revoked_at")
+    scopes = item.get("scopes")
     return ApiKey(
         id=item["id"],
         tenant=item["tenant"],
         kind=KeyKind(item["kind"]),
         digest=digest,
         created_at=_moment(item["created_at"]),
-        revoked_at=_moment(revoked_at) if revoked_at else None,
+        revoked_at=_moment_or_none(item.get("revoked_at")),
         default_persona=item.get("default_persona"),
+        expires_at=_moment_or_none(item.get("expires_at")),
+        scopes=frozenset(json.loads(scopes)) if scopes is not None else None,
     )
 
 
@@ -400,7 +412,7 @@ def _to_prompt(message: Mapping[str, Any]) -> PromptMessage:
 
 
 def _is_structured(message: Message) -> bool:
-    return bool(message.reasoning or message.tool_calls)
+    return bool(message.reasoning or message.tool_calls or message.tool_results)
 
 
 def _from_usage(usage: Usage | None) -> Item:
@@ -427,6 +439,10 @@ def _to_usage(item: Item) -> Usage | None:
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def _moment_or_none(text: str | None) -> datetime | None:
+    return _moment(text) if text else None
 
 
 def _dump(value: Mapping[str, Any] | Sequence[Any]) -> str:
