@@ -174,6 +174,9 @@ class ConversationStore(Protocol):
         at: datetime,
         product_ids: tuple[int, ...] = (),
         tool_results: tuple[ToolResult, ...] = (),
+        origin: Origin | None = None,
+        once: Once | None = None,
+        alone: bool = False,
     ) -> tuple[Message, Message]:
         """Append a user's message and a pending reply to it, and number them, all or nothing.
 
@@ -184,19 +187,42 @@ class ConversationStore(Protocol):
             product_ids: the products found for the reply, kept with it.
             tool_results: make it a tool's message instead, and `text` is empty. They answer what
                 was said last, so then `conversation` must be as the store's.
+            origin: who asks, kept with the reply.
+            once: the request; that it began this turn is noted with it.
+            alone: refuse where something was said since `conversation`.
 
         Returns:
             The user's message and the pending reply.
 
         Raises:
+            Repeated: the request has begun a turn or was answered before, or was another one.
+            TurnInProgress: it was to be alone, and isn't.
             Conflict: there are tool results, and something was said since `conversation`.
             NotFound: the conversation has been deleted.
             ConversationFull: there is no number left.
         """
         ...
 
+    async def begin_completions(
+        self, scope: Scope, replies: Sequence[Message], *, once: Once | None = None
+    ) -> None:
+        """Keep the pending replies of stateless completions for a day, all or nothing.
+
+        Args:
+            replies: their ids are those of completions; at least one.
+            once: the request; that it began these turns is noted with them.
+
+        Raises:
+            Repeated: the request has begun turns or was answered before, or was another one.
+            Conflict: one of the ids is taken.
+        """
+        ...
+
     async def request_stop(self, scope: Scope, reply: MessageId) -> None:
         """Ask whoever runs this turn to stop it; a turn that has ended is left as it is.
+
+        Args:
+            reply: of a conversation, or a stateless completion's.
 
         Raises:
             NotFound: there is no such reply in scope.
@@ -204,27 +230,47 @@ class ConversationStore(Protocol):
         ...
 
     async def stop_requested(self, tenant: str, reply: MessageId) -> bool:
-        """Whether this turn is to stop: someone asked for it, or its conversation is gone."""
+        """Whether whoever runs this turn is to end it.
+
+        Someone asked for it, or the turn has been settled by another, or its reply is gone.
+        """
         ...
 
-    async def settle_turn(self, reply: Message, record: UsageRecord) -> bool:
+    async def checkpoint(self, tenant: str, reply: MessageId, checkpoint: Checkpoint) -> None:
+        """Keep what a reply grew by, for a day or as long as its conversation.
+
+        Repeating it changes nothing.
+        """
+        ...
+
+    async def checkpoints(
+        self, tenant: str, reply: MessageId, *, after: int = 0
+    ) -> tuple[Checkpoint, ...]:
+        """Read what a reply has grown by, in order, signs of life left out; costs what it returns.
+
+        Args:
+            after: leave out the checkpoints that lie within the first so many shown deltas; with 0,
+                there are all of them.
+        """
+        ...
+
+    async def last_sign(self, tenant: str, reply: MessageId) -> datetime | None:
+        """When whoever runs this turn last kept something of it; None where it never did."""
+        ...
+
+    async def settle(
+        self, reply: Message, record: UsageRecord, *, last: Checkpoint | None = None
+    ) -> bool:
         """Replace a pending reply by its final form and write the ledger line, all or nothing.
+
+        What the reply was begun with stays: its origin, products and the time of its beginning.
+
+        Args:
+            last: what the reply grew by since the last checkpoint, kept with it.
 
         Returns:
             False, and nothing is changed, when the reply isn't pending any more.
         """
-        ...
-
-    async def begin_completion(self, scope: Scope, reply: Message) -> None:
-        """Keep the pending reply of a stateless completion for a day.
-
-        Raises:
-            Conflict: its id is taken.
-        """
-        ...
-
-    async def settle_completion(self, reply: Message, record: UsageRecord) -> bool:
-        """Settle a stateless completion as `settle_turn` does a stored one."""
         ...
 
     async def get_completion(self, scope: Scope, completion: MessageId) -> Message:
