@@ -21,13 +21,19 @@ async def send_message(
     body: MessageBody,
     caller: CallerOf,
 ) -> MessageOut | Response:
-    """Append a message to a chat and answer it, at once or as a stream of completion chunks."""
+    """Append a message to a chat and answer it, at once or as a stream of completion chunks.
+
+    The reply may ask for calls of the `tools` that came with the message. Their results are said
+    in a message of the role `tool`, all of a reply's together.
+    """
     turn = await services().turns.send(
         caller,
         ConversationId.parse(chatId),
         dialect=SESSIONS.name,
-        text=body.content,
+        text=codec.text(body),
+        tool_results=codec.tool_results(body),
         parameters=openai.parameters(body),
+        options=openai.options(body),
         model=body.model,
     )
     if body.stream:

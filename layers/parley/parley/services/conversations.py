@@ -48,7 +48,7 @@ class Conversations:
         """
         owner = caller.owner(user)
         if model is not None:
-            caller.tenant.route(model)
+            caller.tenant.routes(model)
         now = self._clock.now()
         while True:
             conversation = Conversation(
@@ -166,8 +166,19 @@ class Conversations:
             if len(read) < len(numbers):  # deleted between the two reads
                 raise NotFound("No such conversation.")
             for message in reversed(read) if newest_first else read:
-                size += len(message.text.encode())
+                size += _bytes(message)
                 if page and size > PAGE_BYTES:
                     break
                 page.append(message)
         return head, Page(tuple(page), has_more=offset + len(page) < head.message_count)
+
+
+def _bytes(message: Message) -> int:
+    """All of a message's text that a dialect may show, in UTF-8."""
+    texts = (
+        message.text,
+        message.reasoning,
+        *(call.arguments for call in message.tool_calls),
+        *(result.text for result in message.tool_results),
+    )
+    return sum(len(text.encode()) for text in texts)

@@ -27,7 +27,7 @@ def message(stored: Message) -> MessageOut:
     return MessageOut(
         id=stored.id.number,
         content=stored.text,
-        is_from_user=stored.role is Role.USER,
+        is_from_user=stored.role is not Role.ASSISTANT,  # results of calls are the caller's, too
         created_at=stored.created_at,
         product_ids=list(stored.product_ids),
         status=stored.status,

@@ -34,6 +34,7 @@ from parley.dialects.openai.schema import (
     ToolCallOut,
     ToolMessage,
     UsageOut,
+    Using,
 )
 from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import FinishReason, Message, Page, Parameters, Role, Usage
@@ -46,6 +47,7 @@ from parley.domain.turns import (
     Failed,
     Finished,
     Image,
+    Options,
     PromptMessage,
     ReasoningDelta,
     ResponseFormat,
@@ -80,6 +82,22 @@ def request(body: CompletionBody) -> CompletionRequest:
     for name, value in (body.model_extra or {}).items():
         if name in _NEUTRAL and value is not None and value not in _NEUTRAL[name]:
             raise InvalidRequest(f"`{name}` is not supported.", param=name)
+    return options(body).of(
+        CompletionRequest(
+            model=body.model,
+            messages=tuple(map(_prompt_message, body.messages)),
+            parameters=parameters(body),
+            top_logprobs=(body.top_logprobs or 0) if body.logprobs or body.top_logprobs else None,
+        )
+    )
+
+
+def options(body: Using) -> Options:
+    """What the model may use, and what form its reply must have.
+
+    Raises:
+        InvalidRequest: it must call what there isn't.
+    """
     tools = tuple(
         Tool(
             name=tool.function.name,
@@ -89,15 +107,11 @@ def request(body: CompletionBody) -> CompletionRequest:
         )
         for tool in body.tools or ()
     )
-    return CompletionRequest(
-        model=body.model,
-        messages=tuple(map(_prompt_message, body.messages)),
-        parameters=parameters(body),
+    return Options(
         tools=tools,
         tool_choice=_tool_choice(body, [tool.name for tool in tools]),
         parallel_tool_calls=body.parallel_tool_calls if tools else None,
         response_format=_response_format(body),
-        top_logprobs=(body.top_logprobs or 0) if body.logprobs or body.top_logprobs else None,
         reasoning_effort=body.reasoning_effort,
     )
 
@@ -367,7 +381,7 @@ def model(tenant: Tenant, name: str) -> ModelOut:
     Raises:
         ModelNotFound: the tenant has none of that name.
     """
-    tenant.route(name)
+    tenant.routes(name)
     return ModelOut(id=name, created=int(tenant.created_at.timestamp()), owned_by=tenant.id)
 
 
@@ -422,7 +436,7 @@ def _part(part: TextPart | RefusalPart | ImagePart) -> str | Image:
             return Image(part.image_url.url, part.image_url.detail)
 
 
-def _tool_choice(body: CompletionBody, names: Sequence[str]) -> ToolChoice | None:
+def _tool_choice(body: Using, names: Sequence[str]) -> ToolChoice | None:
     """How free the model is; None where it is as free as it is without a word.
 
     Raises:
@@ -443,7 +457,7 @@ def _tool_choice(body: CompletionBody, names: Sequence[str]) -> ToolChoice | Non
     return None
 
 
-def _response_format(body: CompletionBody) -> ResponseFormat | None:
+def _response_format(body: Using) -> ResponseFormat | None:
     match body.response_format:
         case JsonFormat():
             return ResponseFormat()

@@ -204,6 +204,18 @@ class Sampling(BaseModel):
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
 
 
+class Using(BaseModel):
+    """What the model may use, and what form its reply must have; shared like `Sampling`."""
+
+    tools: Annotated[list[ToolIn], Field(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Format | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+
+
 class StreamOptions(BaseModel):
     """What a stream carries besides the text."""
 
@@ -222,7 +234,7 @@ class Streaming(BaseModel):
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
-class CompletionBody(Sampling, Streaming):
+class CompletionBody(Sampling, Using, Streaming):
     """POST /v1/chat/completions."""
 
     model_config = ConfigDict(
@@ -242,15 +254,8 @@ class CompletionBody(Sampling, Streaming):
     messages: Annotated[list[InputMessage], Field(min_length=1)]
     user: Identifier | None = None
     n: Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None = None
-    tools: Annotated[list[ToolIn], Field(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
-    parallel_tool_calls: bool | None = None
-    response_format: Format | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
-        None
-    )
     store: bool | None = None
     metadata: Metadata | None = None
     service_tier: ShortText | None = None

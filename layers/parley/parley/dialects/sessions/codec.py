@@ -5,7 +5,17 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from parley.dialects.openai import codec as openai
-from parley.dialects.sessions.schema import ChatList, ChatOut, HistoryOut, MessageOut, UsageOut
+from parley.dialects.sessions.schema import (
+    ChatList,
+    ChatOut,
+    HistoryOut,
+    MessageOut,
+    ToolMessage,
+    ToolResult,
+    UsageOut,
+    UserMessage,
+)
+from parley.domain import tools
 from parley.domain.conversations import Conversation, Message, Page
 from parley.services.turns import Turn
 
@@ -49,6 +59,10 @@ def message(stored: Message) -> MessageOut:
         error=stored.error,
         reasoning=stored.reasoning or None,
         tool_calls=openai.tool_calls(stored.tool_calls),
+        tool_results=[
+            ToolResult.model_construct(tool_call_id=result.call_id, content=result.text)
+            for result in stored.tool_results
+        ],
         created_at=stored.created_at,
     )
 
@@ -74,6 +88,20 @@ def chunks(turn: Turn, *, include_usage: bool) -> AsyncGenerator[bytes, None]:
         include_usage=include_usage,
         stream_id=str(turn.reply.id),
         extra={"chatId": str(turn.reply.id.conversation)},
+    )
+
+
+def text(body: UserMessage | ToolMessage) -> str:
+    """What a user says; nothing where a message has results of calls."""
+    return body.content if isinstance(body, UserMessage) else ""
+
+
+def tool_results(body: UserMessage | ToolMessage) -> tuple[tools.ToolResult, ...]:
+    """What calls have come to; none where a message is a user's."""
+    if isinstance(body, UserMessage):
+        return ()
+    return tuple(
+        tools.ToolResult(result.tool_call_id, result.content) for result in body.tool_results
     )
 
 

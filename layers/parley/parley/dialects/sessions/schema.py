@@ -1,13 +1,13 @@
 """Requests and replies of the sessions API; names are in camel case, as its clients write them."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic.alias_generators import to_camel
 
-from parley.dialects.fields import Identifier, Metadata, ShortText, Text
-from parley.dialects.openai.schema import Sampling, Streaming, ToolCallOut
+from parley.dialects.fields import Identifier, Metadata, ShortText, Text, Unicode
+from parley.dialects.openai.schema import CallId, Sampling, Streaming, ToolCallOut, Using
 
 
 class _Camel(BaseModel):
@@ -30,8 +30,14 @@ class ChatBody(_Camel):
     metadata: Metadata | None = None
 
 
-class MessageBody(Sampling, Streaming):
-    """POST /v1/chat/{chatId}; takes Chat Completions' sampling parameters by their own names."""
+class _Message(Sampling, Using, Streaming):
+    """What every message can come with: Chat Completions' parameters by their own names."""
+
+    model: Identifier | None = None
+
+
+class UserMessage(_Message):
+    """What a user says."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"role": "user", "content": "Where is it warm in March?"}]}
@@ -39,7 +45,44 @@ class MessageBody(Sampling, Streaming):
 
     role: Literal["user"] = "user"
     content: Annotated[Text, Field(min_length=1)]
-    model: Identifier | None = None
+
+
+class ToolResult(_Camel):
+    """What one call has come to."""
+
+    tool_call_id: CallId
+    content: Unicode
+
+
+class ToolMessage(_Message):
+    """What the calls of the newest reply have come to, all of them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "role": "tool",
+                    "toolResults": [{"toolCallId": "call_a1", "content": "23 degrees"}],
+                }
+            ]
+        },
+    )
+
+    role: Literal["tool"]
+    tool_results: Annotated[
+        list[ToolResult], Field(alias="toolResults", min_length=1, max_length=128)
+    ]
+
+
+def _kind(body: Any) -> str:
+    role = body.get("role") if isinstance(body, dict) else None
+    return "tool" if role == "tool" else "user"
+
+
+MessageBody = Annotated[
+    Annotated[UserMessage, Tag("user")] | Annotated[ToolMessage, Tag("tool")], Discriminator(_kind)
+]
+"""POST /v1/chat/{chatId}."""
 
 
 class ChatOut(_Camel):
@@ -96,6 +139,7 @@ class MessageOut(_Camel):
     error: str | None
     reasoning: str | None
     tool_calls: list[ToolCallOut]
+    tool_results: list[ToolResult]
     created_at: datetime
 
 
