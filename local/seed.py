@@ -7,7 +7,8 @@ from local.demo_app import CONFORMANCE_APP, DEMO_APP
 from parley.domain.apps import App
 from parley.domain.conversations import Parameters
 from parley.domain.personas import PersonaContent, PersonaNotFound
-from parley.domain.tenants import CATCH_ALL, ApiKey, KeyKind, Limits, ModelRoute, Tenant
+from parley.domain.routes import ModelRoute
+from parley.domain.tenants import CATCH_ALL, ApiKey, KeyKind, Limits, Tenant
 from parley.ports import Directory
 from parley.services.credentials import digest
 from parley.services.personas import Personas

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from parley.adapters.models.bedrock import BedrockModel, connect_to_bedrock
-from parley.adapters.models.patience import TimeLimits
 from parley.domain.conversations import FinishReason, Role, Usage
 from parley.domain.errors import (
     ContextTooLong,
@@ -26,6 +25,7 @@ from parley.domain.errors import (
     ModelUnavailable,
     ParleyError,
 )
+from parley.domain.routes import TimeLimits
 from parley.domain.tools import Tool, ToolCall, ToolChoice, ToolMode
 from parley.domain.turns import (
     Accepted,

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from parley.adapters.models.openai_compatible import OpenAICompatibleModel
-from parley.adapters.models.patience import TimeLimits
 from parley.domain.conversations import FinishReason, Role, Usage
 from parley.domain.errors import (
     ContextTooLong,
@@ -23,6 +22,7 @@ from parley.domain.errors import (
     ParleyError,
     StoreUnavailable,
 )
+from parley.domain.routes import TimeLimits
 from parley.domain.tools import Tool, ToolCall, ToolChoice, ToolMode
 from parley.domain.turns import (
     Accepted,

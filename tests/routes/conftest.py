@@ -25,7 +25,8 @@ from local.template import load
 from parley import bootstrap, bootstrap_live, bootstrap_search
 from parley.domain.conversations import Conversation
 from parley.domain.ids import ConversationId
-from parley.domain.tenants import ModelRoute, Tenant
+from parley.domain.routes import ModelRoute
+from parley.domain.tenants import Tenant
 from parley.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,8 @@ from parley import bootstrap
 from parley.domain.apps import App, InputField, InputKind
 from parley.domain.conversations import Conversation, Scope
 from parley.domain.ids import ConversationId, MessageId
-from parley.domain.tenants import ModelRoute, Tenant
+from parley.domain.routes import ModelRoute
+from parley.domain.tenants import Tenant
 from tests.routes.conftest import NOW, Invoke, Reply
 
 USER = "abc-123"

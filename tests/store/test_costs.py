@@ -16,8 +16,9 @@ from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import Conversation, Message, Rating, Role, Status
 from parley.domain.ids import MessageId
 from parley.domain.personas import Persona, PersonaContent
+from parley.domain.routes import ModelRoute
 from parley.domain.sockets import ReplyText
-from parley.domain.tenants import ApiKey, KeyKind, ModelRoute, Tenant
+from parley.domain.tenants import ApiKey, KeyKind, Tenant
 from parley.domain.turns import PromptMessage
 from tests.support.capacity import Cost, item_size, metered, write_units
 from tests.support.stores import Stores, completion_id, finished

@@ -9,7 +9,8 @@ from parley.adapters.dynamodb import items, keys
 from parley.adapters.dynamodb.client import Database, Tables, put
 from parley.domain.apps import App, InputField, InputKind
 from parley.domain.conversations import Parameters
-from parley.domain.tenants import ApiKey, KeyKind, Limits, ModelRoute, Tenant
+from parley.domain.routes import ModelRoute
+from parley.domain.tenants import ApiKey, KeyKind, Limits, Tenant
 from tests.support.stores import Stores
 
 if TYPE_CHECKING:

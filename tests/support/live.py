@@ -17,8 +17,9 @@ from parley.dialects.tenant.frames import TenantFrames
 from parley.domain.conversations import Conversation, Message, Scope
 from parley.domain.errors import Unauthenticated
 from parley.domain.ids import ConversationId
+from parley.domain.routes import ModelRoute
 from parley.domain.sockets import Answer, Greet, Refuse
-from parley.domain.tenants import ApiKey, Caller, KeyKind, Limits, ModelRoute, Tenant
+from parley.domain.tenants import ApiKey, Caller, KeyKind, Limits, Tenant
 from parley.services.credentials import Credentials
 from parley.services.live import Handshake, LiveChats
 from parley.services.turns import Turns

@@ -18,7 +18,8 @@ from parley.domain.personas import (
     SelectorNotAllowed,
     VersionType,
 )
-from parley.domain.tenants import Caller, KeyKind, ModelRoute, Tenant
+from parley.domain.routes import ModelRoute
+from parley.domain.tenants import Caller, KeyKind, Tenant
 from parley.services.conversations import Conversations
 from parley.services.personas import Personas
 from tests.support.clock import ManualClock

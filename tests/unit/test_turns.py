@@ -31,7 +31,8 @@ from parley.domain.errors import (
     StoreUnavailable,
 )
 from parley.domain.ids import ConversationId, MessageId
-from parley.domain.tenants import Caller, KeyKind, ModelRoute, Tenant
+from parley.domain.routes import ModelRoute
+from parley.domain.tenants import Caller, KeyKind, Tenant
 from parley.domain.tools import ToolCall
 from parley.domain.turns import (
     Accepted,
@@ -98,8 +99,8 @@ class OnlyPlayed:
     def __init__(self, model: Played) -> None:
         self._model = model
 
-    def backend(self, name: str) -> Played:
-        assert name == "played"
+    def serving(self, route: ModelRoute) -> Played:
+        assert route.backend == "played"
         return self._model
 
 

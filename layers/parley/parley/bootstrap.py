@@ -17,7 +17,7 @@ from parley.adapters.models.registry import BackEnds
 from parley.adapters.rotation import SigningKeyRotation
 from parley.adapters.secrets import SecretsManager
 from parley.adapters.system import RandomIds, SystemClock
-from parley.ports import ConversationStore, Directory, Models
+from parley.ports import ConversationStore, Directory
 from parley.services.apps import Apps
 from parley.services.completions import Completions
 from parley.services.conversations import Conversations
@@ -53,7 +53,7 @@ class Services:
     completions: Completions
     apps: Apps
     personas: Personas
-    models: Models
+    models: BackEnds
     directory: Directory
     store: ConversationStore
     basics: Basics
@@ -84,7 +84,7 @@ def build(settings: Settings) -> Services:
     directory = DynamoDirectory(database, tables)
     counter = DynamoCounter(database, tables, clock)
     store = DynamoConversations(database, tables, clock)
-    models = BackEnds(embedded_gguf=settings.embedded_gguf)
+    models = BackEnds(secrets, stack=settings.stack, embedded_gguf=settings.embedded_gguf)
     tokens = Tokens(
         secrets, clock, ids, signing_secret=settings.signing_secret, stack=settings.stack
     )

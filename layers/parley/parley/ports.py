@@ -4,8 +4,15 @@ Each has a real adapter and a fake under `adapters/`, and one contract suite in 
 pass. Adapters raise domain errors only.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
+from datetime import date, datetime
 from typing import Protocol
 
 from parley.domain.apps import App
@@ -138,6 +145,13 @@ class ConversationStore(Protocol):
         """
         ...
 
+    async def unfinished_deletions(self, scope: Scope, user: str) -> tuple[ConversationId, ...]:
+        """Those of a user's conversations whose deletion has begun and not ended.
+
+        Nobody else sees them any more; `delete` ends the work.
+        """
+        ...
+
     async def find_alias(self, scope: Scope, alias: str) -> ConversationId | None:
         """The conversation that another system knew under this id; None where there is none.
 
@@ -163,6 +177,10 @@ class ConversationStore(Protocol):
 
     async def see_user(self, tenant: str, user: str) -> bool:
         """Note that a user was seen; True the first time, once, however many ask at once."""
+        ...
+
+    async def forget_user(self, tenant: str, user: str) -> None:
+        """Forget that a user was seen."""
         ...
 
     async def append_turn(
@@ -390,12 +408,40 @@ class Directory(Protocol):
         """The tenant of this id; None where there is none."""
         ...
 
+    async def list_tenants(self) -> tuple[Tenant, ...]:
+        """All tenants, by id."""
+        ...
+
     async def put_tenant(self, tenant: Tenant) -> None:
         """Create or replace a tenant."""
         ...
 
-    async def put_key(self, key: ApiKey) -> None:
-        """Create or replace a key."""
+    async def create_tenant(self, tenant: Tenant) -> None:
+        """Keep a new tenant.
+
+        Raises:
+            Conflict: there is one of this id.
+        """
+        ...
+
+    async def change_tenant(self, tenant: Tenant) -> None:
+        """Replace a tenant.
+
+        Raises:
+            Conflict: it was changed by another: what is stored isn't of the revision before.
+        """
+        ...
+
+    async def remove_tenant(self, tenant: str) -> None:
+        """Remove a tenant's record, and nothing else that belongs to it."""
+        ...
+
+    async def list_keys(self, tenant: str) -> tuple[ApiKey, ...]:
+        """A tenant's keys by time of creation, revoked ones included."""
+        ...
+
+    async def put_key(self, *several: ApiKey) -> None:
+        """Create or replace a key, or several, all or nothing."""
         ...
 
     async def get_app(self, tenant: str) -> App | None:
@@ -404,6 +450,45 @@ class Directory(Protocol):
 
     async def put_app(self, tenant: str, app: App) -> None:
         """Create or replace a tenant's app."""
+        ...
+
+
+class Ledger(Protocol):
+    """The usage of every tenant, a line for each settled turn, by days in UTC.
+
+    All operations raise `StoreUnavailable` when the store can't answer.
+    """
+
+    def lines(self, tenant: str, day: date) -> AsyncIterator[Sequence[UsageRecord]]:
+        """All lines of a tenant's day, in no order, some thousands at a time."""
+        ...
+
+    async def forget_user(self, tenant: str, user: str, day: date) -> int:
+        """Take a user's name out of a day's lines, which are `FORGOTTEN`'s then; how many."""
+        ...
+
+
+class Erasure(Protocol):
+    """Removes what belongs to somebody from wherever it is.
+
+    Work that was interrupted is ended by repeating the call. All operations raise
+    `StoreUnavailable` when the store can't answer.
+    """
+
+    async def erase_tenant(self, tenant: str, *, progress: Callable[[int], None]) -> None:
+        """Remove every item of a tenant from every table, but for its own record.
+
+        What is written meanwhile may stay.
+
+        Args:
+            progress: told how many more items have been removed.
+        """
+        ...
+
+    async def erase_passing(
+        self, tenant: str, user: str, conversations: Collection[ConversationId]
+    ) -> None:
+        """Remove what of a user is kept for a day only: replies, connections, chats' logs."""
         ...
 
 

@@ -122,9 +122,19 @@ class ModelError(ParleyError):
 
 
 class ModelUnavailable(ModelError):
-    """The model can't be reached or is still starting; trying again later may help."""
+    """The model can't be reached or is still starting; trying again later may help.
+
+    Attributes:
+        retry_after: seconds until it may be tried again, where anybody tells.
+    """
 
     code = "model_unavailable"
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, param: str | None = None
+    ) -> None:
+        super().__init__(message, param=param)
+        self.retry_after = retry_after
 
 
 class Interrupted(ModelError):

@@ -8,9 +8,26 @@ from enum import StrEnum
 from parley.domain.conversations import DEFAULT_USER, Scope
 from parley.domain.errors import Forbidden, ModelNotFound
 from parley.domain.personas import PersonaRef
+from parley.domain.routes import ModelRoute, Routes
 
 CATCH_ALL = "*"
 """The model name whose route serves every name that has none of its own."""
+
+
+SCOPES = ("openai", "sessions", "tenant", "apps", "personas", "consultant")
+"""What a key can be for: each API is a scope of its name."""
+
+
+class TenantSuspended(Forbidden):
+    """The credential is valid, but its tenant may not use the deployment at present."""
+
+    code = "tenant_suspended"
+
+
+class OutOfScope(Forbidden):
+    """The credential is valid, but not for this API."""
+
+    code = "out_of_scope"
 
 
 class KeyKind(StrEnum):
@@ -18,14 +35,6 @@ class KeyKind(StrEnum):
 
     TEST = "test"
     PRODUCTION = "prod"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRoute:
-    """Where a tenant's model name leads: a back end and that back end's own model id."""
-
-    backend: str
-    model: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +54,15 @@ class Tenant:
 
     id: str
     created_at: datetime
-    models: Mapping[str, ModelRoute] = field(default_factory=dict)
+    models: Mapping[str, Routes] = field(default_factory=dict)
     """Routes by the name callers use; the first is the default."""
     limits: Limits = field(default_factory=Limits)
+    suspended_at: datetime | None = None
+    """Since when its credentials are refused; its data stays as it is."""
+    deleted_at: datetime | None = None
+    """Since when its data is being removed; there are no credentials of it any more."""
+    revision: int = 1
+    """Goes up with every change, so that of two changes at once the second is refused."""
 
     @property
     def default_model(self) -> str:
@@ -61,19 +76,22 @@ class Tenant:
                 return name
         raise ModelNotFound("No model is configured for this account.", param="model")
 
-    def route(self, name: str) -> ModelRoute:
-        """The route of a model name.
+    def routes(self, name: str) -> tuple[ModelRoute, ...]:
+        """The routes of a model name, in the order in which they are tried; at least one.
 
         Raises:
             ModelNotFound: neither a route of that name nor a catch-all exists.
         """
-        route = self.models.get(name) or self.models.get(CATCH_ALL)
-        if route is None:
+        routes = self.models.get(name) or self.models.get(CATCH_ALL)
+        if not routes:
             raise ModelNotFound(
                 f"The model `{name}` does not exist or you do not have access to it.",
                 param="model",
             )
-        return route if route.model != CATCH_ALL else ModelRoute(route.backend, name)
+        several = routes if isinstance(routes, tuple) else (routes,)
+        return tuple(
+            replace(route, model=name) if route.model == CATCH_ALL else route for route in several
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +106,14 @@ class ApiKey:
     revoked_at: datetime | None = None
     default_persona: str | None = None
     """The alias of the persona that answers where a request names none."""
+    expires_at: datetime | None = None
+    """From when on it is refused; None is never."""
+    scopes: frozenset[str] | None = None
+    """Those of `SCOPES` it is for; None is all, those of days to come included."""
+
+    def is_valid(self, at: datetime) -> bool:
+        """Whether it is neither revoked nor expired at this moment."""
+        return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +129,8 @@ class Caller:
     """The persona that a token was issued for; set with every token and with nothing else."""
     default_persona: str | None = None
     """The alias of the persona that answers where an API key's request names none."""
+    scopes: frozenset[str] | None = None
+    """What the API key is for, the token's own where it is one; None is everything."""
 
     @property
     def scope(self) -> Scope:
@@ -118,6 +146,15 @@ class Caller:
         if self.user is not None and user is not None and user != self.user:
             raise Forbidden("This token speaks for another user.")
         return self.user or user or DEFAULT_USER
+
+    def check_scope(self, scope: str) -> None:
+        """Let pass who comes with a credential for this API.
+
+        Raises:
+            OutOfScope: it is for others.
+        """
+        if self.scopes is not None and scope not in self.scopes:
+            raise OutOfScope("This API key is not for this API.")
 
     def acting_for(self, user: str | None) -> "Caller":
         """This caller, held to the data of the owner of a request that names this user, or none.

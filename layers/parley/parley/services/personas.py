@@ -260,7 +260,7 @@ class Personas:
 
 def _check_model(tenant: Tenant, content: PersonaContent) -> None:
     if content.model is not None:
-        tenant.route(content.model)
+        tenant.routes(content.model)
 
 
 def _described(selected: Selected) -> Mapping[str, Any]:

@@ -113,6 +113,8 @@ class Turn:
         """The pending reply; its id is the turn's id."""
         self.logprobs: Sequence[Mapping[str, Any]] = progress.logprobs
         """Of the reply's tokens so far, where they were asked for; told to the caller only."""
+        self.route = progress.route
+        """The route that serves; None where the turn was stopped before a model accepted it."""
         self._events = progress.events
         self._asking = asking
         self._runs_on = plan.runs_on
@@ -508,7 +510,7 @@ class Turns:
             tool_calls=progress.tool_calls,
         )
         try:
-            if not await self._settle(plan, reply):
+            if not await self._settle(plan, reply, progress.route):
                 error = error or Conflict("The conversation was deleted while it was answered.")
         except ParleyError as unsettled:
             error = error or unsettled
@@ -520,7 +522,7 @@ class Turns:
         except ParleyError:
             return False  # it is asked again soon, and a turn doesn't end for that
 
-    async def _settle(self, plan: _Plan, reply: Message) -> bool:
+    async def _settle(self, plan: _Plan, reply: Message, route: ModelRoute | None) -> bool:
         record = UsageRecord(
             tenant=plan.caller.tenant.id,
             user=plan.user,
@@ -531,6 +533,7 @@ class Turns:
             status=reply.status,
             usage=reply.usage,
             at=self._clock.now(),
+            route=route.label if route else None,
         )
         return await plan.settle(reply, record)
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from parley.adapters.dynamodb.keys import timestamp
+from parley.adapters.dynamodb.routes import from_routes, to_routes
 from parley.domain.apps import App, InputField, InputKind
 from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import (
@@ -26,7 +27,7 @@ from parley.domain.conversations import (
 )
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.personas import Persona, PersonaContent, PersonaVersion
-from parley.domain.tenants import ApiKey, KeyKind, Limits, ModelRoute, Tenant
+from parley.domain.tenants import ApiKey, KeyKind, Limits, Tenant
 from parley.domain.tools import ToolCall, ToolResult
 from parley.domain.turns import Image, PromptMessage, UsageRecord
 
@@ -242,6 +243,7 @@ def from_record(record: UsageRecord) -> Item:
         "status": record.status.value,
         **_from_usage(record.usage),
         "at": timestamp(record.at),
+        "route": record.route,
     }
 
 
@@ -253,7 +255,7 @@ def from_tenant(tenant: Tenant) -> Item:
     return {
         "id": tenant.id,
         "created_at": timestamp(tenant.created_at),
-        "models": _dump({name: asdict(route) for name, route in tenant.models.items()}),
+        "models": _dump({name: from_routes(routes) for name, routes in tenant.models.items()}),
         "limits": _dump(asdict(tenant.limits)),
         "suspended_at": timestamp(tenant.suspended_at) if tenant.suspended_at else None,
         "deleted_at": timestamp(tenant.deleted_at) if tenant.deleted_at else None,
@@ -267,7 +269,7 @@ def to_tenant(item: Item) -> Tenant:
     return Tenant(
         id=item["id"],
         created_at=_moment(item["created_at"]),
-        models={name: ModelRoute(**route) for name, route in models.items()},
+        models={name: to_routes(routes) for name, routes in models.items()},
         limits=Limits(**json.loads(item["limits"])),
         suspended_at=_moment_or_none(item.get("suspended_at")),
         deleted_at=_moment_or_none(item.get("deleted_at")),

@@ -2,25 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from parley.domain.errors import ModelUnavailable
+from parley.domain.routes import TimeLimits
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimeLimits:
-    """How long to wait, in seconds."""
-
-    connect: float = 3.0
-    first_token: float = 60.0
-    """From the beginning of the request to the first piece of the reply."""
-    between_tokens: float = 30.0
-    """Comments and empty events are no tokens, so a server can't wait behind them."""
-    usage: float = 5.0
-    """From the end of the reply to its usage and the end of the stream; it isn't worth more."""
 
 
 class Patience:

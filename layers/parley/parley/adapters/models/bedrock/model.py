@@ -16,7 +16,8 @@ from parley.adapters.models.bedrock.failures import failure
 from parley.adapters.models.bedrock.replies import Event, Reply, as_events
 from parley.adapters.models.bedrock.requests import arguments, check_request
 from parley.adapters.models.failures import unreadable
-from parley.adapters.models.patience import Patience, TimeLimits
+from parley.adapters.models.patience import Patience
+from parley.domain.routes import TimeLimits
 from parley.domain.turns import CompletionRequest, ModelEvent
 
 CALLS_AT_ONCE = 64
@@ -38,6 +39,7 @@ class Client(Protocol):
 def connect_to_bedrock(
     *,
     session: boto3.Session | None = None,
+    region: str | None = None,
     endpoint_url: str | None = None,
     limits: TimeLimits | None = None,
 ) -> Client:
@@ -45,6 +47,7 @@ def connect_to_bedrock(
 
     Args:
         session: whose region and credentials to use; None takes the environment's.
+        region: None takes the session's.
         endpoint_url: None takes the region's.
     """
     limits = limits or TimeLimits()
@@ -57,7 +60,9 @@ def connect_to_bedrock(
     )
     # The default session isn't safe to make clients from in several threads at once.
     session = session or boto3.Session()
-    client: Client = session.client("bedrock-runtime", endpoint_url=endpoint_url, config=config)
+    client: Client = session.client(
+        "bedrock-runtime", region_name=region, endpoint_url=endpoint_url, config=config
+    )
     return client
 
 

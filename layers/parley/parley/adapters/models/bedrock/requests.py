@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from parley.adapters.models.checks import check, check_abilities
+from parley.adapters.models.checks import check
+from parley.domain.abilities import check_abilities
 from parley.domain.conversations import Role
 from parley.domain.errors import InvalidRequest
 from parley.domain.tools import Tool, ToolCall, ToolChoice, ToolMode

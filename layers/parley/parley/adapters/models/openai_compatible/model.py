@@ -13,14 +13,16 @@ from typing import Any
 
 import httpx
 
-from parley.adapters.models.checks import ABILITIES, check, check_abilities
+from parley.adapters.models.checks import check
 from parley.adapters.models.failures import misconfigured, unavailable, unreadable
 from parley.adapters.models.openai_compatible.failures import in_band, refusal
 from parley.adapters.models.openai_compatible.replies import Reply
-from parley.adapters.models.openai_compatible.requests import MaxTokensField, body
+from parley.adapters.models.openai_compatible.requests import body
 from parley.adapters.models.openai_compatible.sse import EventReader, EventTooLong, ServerSentEvent
-from parley.adapters.models.patience import Patience, TimeLimits
+from parley.adapters.models.patience import Patience
+from parley.domain.abilities import ABILITIES, check_abilities
 from parley.domain.errors import ModelUnavailable, StoreUnavailable
+from parley.domain.routes import MaxTokensField, TimeLimits
 from parley.domain.turns import CompletionRequest, ModelEvent
 
 LONGEST_EVENT = 16 * 1024 * 1024

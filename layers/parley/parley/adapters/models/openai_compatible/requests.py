@@ -1,14 +1,13 @@
 """A request as Chat Completions takes it."""
 
 import json
-from typing import Any, Literal
+from typing import Any
 
 from parley.domain.conversations import Role
 from parley.domain.errors import InvalidRequest
+from parley.domain.routes import MaxTokensField
 from parley.domain.tools import Tool, ToolCall, ToolChoice
 from parley.domain.turns import CompletionRequest, Image, PromptMessage, ResponseFormat
-
-MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 
 SEEDS = range(-(2**63), 2**63)
 """What fits the integer that servers read a seed into; any other is brought into it."""
