@@ -44,6 +44,7 @@ from parley.domain.turns import (
 )
 from parley.ports import Clock, ConversationStore, Ids, Model, Models
 from parley.services.context import budget, build_prompt, messages_to_read
+from parley.services.observation import TurnWatch
 from parley.services.routing import Routing
 from parley.services.tool_results import up_to_answered
 
@@ -71,6 +72,7 @@ class _Plan:
 class _Progress:
     """What has come of a turn so far."""
 
+    watch: TurnWatch
     events: asyncio.Queue[TurnEvent] = field(default_factory=asyncio.Queue)
     text: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
@@ -457,7 +459,7 @@ class Turns:
         )
 
     async def _start(self, plan: _Plan) -> Turn:
-        progress = _Progress()
+        progress = _Progress(TurnWatch(plan.caller, plan.reply, dialect=plan.dialect))
         name = (plan.caller.tenant.id, plan.reply.id)
         asking = self._asking[name] = asyncio.create_task(self._ask(plan, progress))
         running = asyncio.create_task(self._see_through(plan, progress, asking))
@@ -478,8 +480,10 @@ class Turns:
 
     async def _ask(self, plan: _Plan, progress: _Progress) -> None:
         """Pass on what the model yields; cancelling this task cancels the model's call."""
+        progress.watch.enter()
         async with aclosing(plan.model.complete(plan.request)) as events:
             async for event in events:
+                progress.watch.heard(event)
                 match event:
                     case Accepted(route):
                         progress.route = route
@@ -493,6 +497,7 @@ class Turns:
         self, plan: _Plan, progress: _Progress, asking: asyncio.Task[None]
     ) -> None:
         """Wait for the model, settle what came of it, and only then say that the turn has ended."""
+        progress.watch.enter()
         while not (await asyncio.wait({asking}, timeout=self._watch_seconds))[0]:
             if plan.runs_on and await self._is_to_stop(plan):
                 asking.cancel()
@@ -514,6 +519,7 @@ class Turns:
                 error = error or Conflict("The conversation was deleted while it was answered.")
         except ParleyError as unsettled:
             error = error or unsettled
+        progress.watch.ended(reply, error)
         progress.events.put_nowait(Failed(reply, error) if error else Finished(reply))
 
     async def _is_to_stop(self, plan: _Plan) -> bool:
