@@ -16,8 +16,9 @@ def render(dialect: Dialect, error: errors.ParleyError) -> JSONResponse:
     """An error as a response in the dialect's envelope."""
     status = status_of(error)
     response = JSONResponse(dialect.envelope(error, status), status)
-    if isinstance(error, errors.RateLimited):
-        response.headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+    retry_after: float | None = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        response.headers["retry-after"] = str(max(1, math.ceil(retry_after)))
     if status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response

@@ -9,8 +9,9 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Annotated, Any, ClassVar
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Security
 from fastapi.exceptions import RequestValidationError
@@ -32,10 +33,12 @@ from parley.domain.errors import (
     RateLimited,
     Unauthenticated,
 )
+from parley.domain.routes import ModelRoute
 from parley.domain.tenants import Caller
 from parley.edge.errors import invalid, render
 from parley.edge.statuses import BodyTooLarge, status_of
 from parley.services.limits import LimitReached
+from parley.services.routing import watch
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +134,7 @@ class _Route(APIRoute):
     async def admit(self, request: Request) -> None:
         """Learn who is calling, and count the request."""
         request.state.caller = await services().credentials.authenticate(_credential(request))
+        request.state.caller.check_scope(self.dialect.name)
         request.state.allowance = await services().limits.admit(request.state.caller)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -139,6 +143,7 @@ class _Route(APIRoute):
 
         async def handle(request: Request) -> Response:
             began = time.perf_counter()
+            served = watch()
             request.state.allowance = None
             try:
                 await self.admit(request)
@@ -153,6 +158,8 @@ class _Route(APIRoute):
             elapsed = (time.perf_counter() - began) * 1000
             response.headers.update(self.dialect.headers(request.state.allowance, elapsed))
             response.headers["x-request-id"] = request_id(request.scope)
+            if served:
+                response.headers["x-parley-route"] = _told(served)
             self._log(request, response, elapsed)
             return response
 
@@ -200,6 +207,12 @@ def request_id(scope: Scope) -> str:
         given = dict(scope["headers"]).get(b"x-amzn-request-context")
         context = json.loads(given) if given else {}
     return context.get("requestId") or str(uuid.uuid4())
+
+
+def _told(routes: Sequence[ModelRoute]) -> str:
+    """The routes that served, each once; a catch-all route's label has a caller's own words."""
+    labels = (quote(route.label, safe=" !#$&'()*+/:;=?@[]~") for route in routes)
+    return ", ".join(dict.fromkeys(labels))
 
 
 def _credential(request: Request) -> str | None:

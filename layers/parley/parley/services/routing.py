@@ -13,8 +13,9 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 from parley.domain.abilities import check_abilities
@@ -28,6 +29,7 @@ from parley.domain.errors import (
 )
 from parley.domain.routes import ModelRoute
 from parley.domain.turns import Accepted, Completed, CompletionRequest, ModelEvent
+from parley.domain.words import in_words
 from parley.ports import Clock, Model, Models
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,8 @@ CIRCUITS_KEPT = 1000
 _TELLING = (ModelUnavailable, ModelThrottled, ModelError, ContextTooLong)
 """What says most of several failures: first what trying again may mend."""
 
+_served: ContextVar[list[ModelRoute] | None] = ContextVar("served", default=None)
+
 Pause = Callable[[float], Awaitable[None]]
 Jitter = Callable[[float], float]
 
@@ -64,45 +68,54 @@ def _full_jitter(longest: float) -> float:
     return random.uniform(0, longest)  # noqa: S311 - spreads callers out, guards nothing
 
 
+def watch() -> Sequence[ModelRoute]:
+    """A list that grows by each route that serves on behalf of the current task from now on.
+
+    It is for one who tells of them without having asked a model, such as a response's headers.
+    """
+    served: list[ModelRoute] = []
+    _served.set(served)
+    return served
+
+
 class Circuit:
     """Whether a route may be asked, from how it went before."""
 
     def __init__(self) -> None:
         self._failures = 0
         self._open_until = 0.0
-        self._probing = False
+        self._probe: object = None
         self._throttled = False
 
-    def admits(self, now: float) -> bool:
-        """Whether it may be asked; of an open circuit, one call at a time once its time is up."""
+    def admits(self, call: object, now: float) -> bool:
+        """Whether a call may be made; of an open circuit, one at a time once its time is up."""
         if self._failures < OPENS_AFTER:
             return True
-        if now < self._open_until or self._probing:
+        if now < self._open_until or self._probe is not None:
             return False
-        self._probing = True
+        self._probe = call
         return True
 
-    def began(self) -> None:
+    def began(self, call: object) -> None:
         """Note the first piece of a reply: a probe has found it mended."""
-        if self._probing:
+        if call is self._probe:
             self.answered()
 
     def answered(self) -> None:
         """Note a whole reply, or a refusal that says the server is well."""
         self._failures = 0
-        self._probing = False
 
     def failed(self, error: ModelUnavailable | ModelThrottled, now: float) -> None:
         """Note a failure."""
-        self._failures = OPENS_AFTER if self._probing else self._failures + 1
-        self._probing = False
+        self._failures += 1
         self._throttled = isinstance(error, ModelThrottled)
         rest = max(OPEN_SECONDS, min(error.retry_after or 0, LONGEST_OPEN))
         self._open_until = now + rest
 
-    def left(self) -> None:
-        """Note that nobody waited for how it went."""
-        self._probing = False
+    def left(self, call: object) -> None:
+        """Note that a call is over, however it went."""
+        if call is self._probe:
+            self._probe = None
 
     def refusal(self, now: float) -> ModelUnavailable | ModelThrottled:
         """Why it isn't asked."""
@@ -183,8 +196,12 @@ class _Way:
 
     def asked(self, request: CompletionRequest) -> CompletionRequest:
         """The request as this route's model is asked it."""
+        messages = request.messages
+        if "tools" in self.route.lacks:
+            messages = tuple(in_words(messages))  # those of a conversation that had some
         return replace(
             request,
+            messages=messages,
             model=self.route.model,
             parameters=request.parameters.over(self.route.parameters),
         )
@@ -223,9 +240,10 @@ class RoutedModel:
         now = self._clock.monotonic
         ends = now() + RETRY_SECONDS
         due = list(range(len(able)))
+        again: dict[int, float] = {}  # when to ask which of them once more
         for rounds_left in reversed(range(ROUNDS)):
-            again: dict[int, float] = {}
             for position, place in enumerate(due):
+                again.pop(place, None)
                 way = able[place]
                 alone = position == len(due) - 1 and not again and not way.route.remote
                 attempt = _Attempt(way, self._clock)
@@ -292,7 +310,7 @@ class _Attempt:
             hold: keep `Accepted` back until there is something behind it.
         """
         route, circuit = self._way.route, self._way.circuit or Circuit()
-        if not circuit.admits(self._clock.monotonic()):
+        if not circuit.admits(self, self._clock.monotonic()):
             raise circuit.refusal(self._clock.monotonic())
         self.asked = True
         try:
@@ -301,10 +319,11 @@ class _Attempt:
                     is_accepted = isinstance(event, Accepted)
                     if not self.begun and not (is_accepted and hold):
                         self.begun = True
+                        _note(route)
                         yield Accepted(route)
                     if is_accepted:
                         continue
-                    circuit.began()
+                    circuit.began(self)
                     if isinstance(event, Completed):
                         circuit.answered()
                     yield event
@@ -315,7 +334,13 @@ class _Attempt:
             circuit.answered()
             raise
         finally:
-            circuit.left()
+            circuit.left(self)
+
+
+def _note(route: ModelRoute) -> None:
+    served = _served.get()
+    if served is not None:
+        served.append(route)
 
 
 def _is_passing(error: ParleyError) -> bool:

@@ -115,8 +115,6 @@ class Turn:
         """The pending reply; its id is the turn's id."""
         self.logprobs: Sequence[Mapping[str, Any]] = progress.logprobs
         """Of the reply's tokens so far, where they were asked for; told to the caller only."""
-        self.route = progress.route
-        """The route that serves; None where the turn was stopped before a model accepted it."""
         self._events = progress.events
         self._asking = asking
         self._runs_on = plan.runs_on

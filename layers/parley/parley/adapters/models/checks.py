@@ -41,10 +41,7 @@ def check_text_only(request: CompletionRequest) -> None:
         "reasoning_effort": request.reasoning_effort,
         "frequency_penalty": parameters.frequency_penalty,
         "presence_penalty": parameters.presence_penalty,
-        "messages": any(
-            message.parts or message.tool_calls or message.tool_call_id
-            for message in request.messages
-        ),
+        "messages": any(message.parts for message in request.messages),
     }
     for param, wanted in asked.items():
         if wanted:

@@ -27,6 +27,7 @@ from parley.domain.errors import (
     ParleyError,
 )
 from parley.domain.turns import Accepted, Completed, CompletionRequest, ModelEvent, TextDelta
+from parley.domain.words import in_words
 
 CONTEXT_WINDOW = 4096
 """Tokens of prompt and reply together, for each of the requests that run at once."""
@@ -246,7 +247,7 @@ def _body(request: CompletionRequest, context_window: int) -> bytes:
     messages = [
         # The developer's role is unknown to most chat templates.
         {"role": "system" if role is Role.DEVELOPER else role, "content": message.text}
-        for message in request.messages
+        for message in in_words(request.messages)
         for role in [message.role]
     ]
     if not messages or messages[0]["role"] != Role.SYSTEM:

@@ -28,9 +28,11 @@ _TELLS_OF_THE_SERVER = re.compile(
 )
 
 
-def unavailable() -> ModelUnavailable:
+def unavailable(retry_after: float | None = None) -> ModelUnavailable:
     """The server can't be reached, fails, or has left in the middle of an answer."""
-    return ModelUnavailable("The model can't be reached right now. Please try again.")
+    return ModelUnavailable(
+        "The model can't be reached right now. Please try again.", retry_after=retry_after
+    )
 
 
 def throttled(retry_after: float | None = None) -> ModelThrottled:

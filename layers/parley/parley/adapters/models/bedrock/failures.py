@@ -83,7 +83,7 @@ def _told(response: Mapping[str, Any], *, accepted: bool) -> ParleyError:
     if code in _THROTTLED or (status == 429 and code not in _UNAVAILABLE):
         return throttled(retry_after(about.get("HTTPHeaders", {}), datetime.now(UTC)))
     if code in _UNAVAILABLE or status >= 500:
-        return unavailable()
+        return unavailable(retry_after(about.get("HTTPHeaders", {}), datetime.now(UTC)))
     if accepted:
         return failed()
     if code != _INVALID or _ABOUT_THE_MODEL_ID.search(message):

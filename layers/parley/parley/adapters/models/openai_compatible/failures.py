@@ -85,6 +85,8 @@ def refusal(
     log.warning("a model's server answered %d %s", status, said.words)
     if status == _THROTTLED:
         return throttled(retry_after(headers, now))
+    if status >= 500:
+        return unavailable(retry_after(headers, now))
     return _error(status, said, hidden)
 
 

@@ -24,6 +24,7 @@ from parley.domain.abilities import ABILITIES, check_abilities
 from parley.domain.errors import ModelUnavailable, StoreUnavailable
 from parley.domain.routes import MaxTokensField, TimeLimits
 from parley.domain.turns import CompletionRequest, ModelEvent
+from parley.domain.words import in_words
 
 LONGEST_EVENT = 16 * 1024 * 1024
 """Bytes of one event of a stream, or of a whole answer that isn't one."""
@@ -160,6 +161,8 @@ class OpenAICompatibleModel:
         read the request then, so sending it again doesn't ask twice. Each try uses up a kept
         connection; a new one is the last.
         """
+        if "tools" in self._lacking:
+            request = replace(request, messages=tuple(in_words(request.messages)))
         sent = body(
             request, context_window=self.context_window, max_tokens_field=self._max_tokens_field
         )
