@@ -269,7 +269,7 @@ async def test_a_call_is_told_in_pieces_that_make_a_whole(
 async def test_a_conversation_goes_on_behind_a_call(
     subject: Subject, tools: tuple[Tool, ...]
 ) -> None:
-    if "tools" in subject.refuses:
+    if tools and "tools" in subject.refuses:
         pytest.skip("it has no tools")
     call = ToolCall("call_1", "look", '{"place": "Gondar"}')
     said = (
@@ -278,10 +278,12 @@ async def test_a_conversation_goes_on_behind_a_call(
         PromptMessage(Role.TOOL, "A castle.", tool_call_id="call_1"),
     )
 
-    answer = await ask_for(subject.model, replace(prompt(), messages=said, tools=tools))
+    answer = await ask_for(
+        subject.model, replace(prompt(max_tokens=20), messages=said, tools=tools)
+    )
 
     assert answer.text
-    assert answer.finish_reason is FinishReason.STOP
+    assert answer.finish_reason in {FinishReason.STOP, FinishReason.LENGTH}
 
 
 async def test_probabilities_are_told_of_all_text(subject: Subject) -> None:
