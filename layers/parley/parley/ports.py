@@ -255,9 +255,9 @@ class ConversationStore(Protocol):
         ...
 
     async def checkpoint(self, tenant: str, reply: MessageId, checkpoint: Checkpoint) -> None:
-        """Keep what a reply grew by, for a day or as long as its conversation.
+        """Keep what a reply grew by, for `JOURNAL_LIFETIME` at most; repeating it changes nothing.
 
-        Repeating it changes nothing.
+        It goes with its conversation.
         """
         ...
 

@@ -1,19 +1,31 @@
 """The stores in the memory of one process, for tests: they keep every promise but durability."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import RLock
 
+from parley.adapters.memory_journal import MemoryJournal
+from parley.adapters.memory_requests import MemoryRequests
 from parley.domain.apps import App
-from parley.domain.conversations import Conversation, Message, Page, Rating, Role, Scope, Status
-from parley.domain.errors import Conflict, ConversationFull, NotFound
+from parley.domain.conversations import (
+    Conversation,
+    Message,
+    Origin,
+    Page,
+    Rating,
+    Role,
+    Scope,
+    Status,
+)
+from parley.domain.errors import Conflict, ConversationFull, NotFound, TurnInProgress
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
+from parley.domain.once import Once
 from parley.domain.personas import Persona, PersonaVersion
 from parley.domain.tenants import ApiKey, Tenant
 from parley.domain.tools import ToolResult
-from parley.domain.turns import UsageRecord
+from parley.domain.turns import Checkpoint, UsageRecord
 from parley.ports import Clock
 
 COMPLETION_LIFETIME = timedelta(days=1)
@@ -26,12 +38,15 @@ class MemoryConversations:
 
     Attributes:
         ledger: the usage records of all settled turns, in the order of settling.
+        requests: the `Requests` that this store notes in what it begins.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.ledger: list[UsageRecord] = []
+        self.requests = MemoryRequests(clock)
         self._clock = clock
-        self._lock = RLock()
+        self._lock = self.requests.lock
+        self._journal = MemoryJournal(clock)
         self._heads: dict[_Name, Conversation] = {}
         self._messages: dict[_Name, list[Message]] = {}
         self._aliases: dict[tuple[str, str], ConversationId] = {}
@@ -39,10 +54,11 @@ class MemoryConversations:
         self._to_stop: set[tuple[str, MessageId]] = set()
         self._completions: dict[tuple[str, MessageId], tuple[str | None, datetime, Message]] = {}
 
-    async def create(self, conversation: Conversation) -> None:
+    async def create(self, conversation: Conversation, *, once: Once | None = None) -> None:
         """Keep a new conversation."""
         name = (conversation.tenant, conversation.id)
         with self._lock:
+            self.requests.check(once, begins_conversation=True)
             if name in self._heads:
                 raise Conflict("This conversation id is taken.")
             if conversation.alias is not None:
@@ -52,6 +68,7 @@ class MemoryConversations:
                 self._aliases[alias] = conversation.id
             self._heads[name] = _copy(conversation)
             self._messages[name] = []
+            self.requests.note(once, conversation.id, ())
 
     async def get(self, scope: Scope, conversation: ConversationId) -> Conversation:
         """Read a conversation's head."""
@@ -105,6 +122,7 @@ class MemoryConversations:
             del self._heads[head.tenant, head.id]
             for message in self._messages.pop((head.tenant, head.id)):
                 self._to_stop.discard((head.tenant, message.id))
+            self._journal.forget(head.tenant, head.id)
             if head.alias is not None:
                 del self._aliases[head.tenant, head.alias]
 
@@ -126,6 +144,18 @@ class MemoryConversations:
         """Read one message and its conversation's head."""
         with self._lock:
             return self._message(scope, message)
+
+    async def unfinished_deletions(
+        self,
+        scope: Scope,  # noqa: ARG002 - see below
+        user: str,  # noqa: ARG002 - see below
+    ) -> tuple[ConversationId, ...]:
+        """None, whosever, as here nothing interrupts a deletion."""
+        return ()
+
+    async def forget_user(self, tenant: str, user: str) -> None:
+        """Forget that a user was seen."""
+        self._users.discard((tenant, user))
 
     async def find_alias(self, scope: Scope, alias: str) -> ConversationId | None:
         """The conversation that another system knew under this id."""
@@ -163,12 +193,19 @@ class MemoryConversations:
         at: datetime,
         product_ids: tuple[int, ...] = (),
         tool_results: tuple[ToolResult, ...] = (),
+        origin: Origin | None = None,
+        once: Once | None = None,
+        alone: bool = False,
     ) -> tuple[Message, Message]:
         """Append a user's message and a pending reply."""
         with self._lock:
+            self.requests.check(once)
             head = self._head(Scope(conversation.tenant), conversation.id)
-            if tool_results and head.message_count != conversation.message_count:
-                raise Conflict("Something else was said in this conversation in the meantime.")
+            if head.message_count != conversation.message_count:
+                if alone:
+                    raise TurnInProgress("Another turn of this conversation isn't over yet.")
+                if tool_results:
+                    raise Conflict("Something else was said in this conversation in the meantime.")
             count = head.message_count + 2
             if count > MAX_SEQUENCE:
                 raise ConversationFull("This conversation is full. Please start a new one.")
@@ -188,62 +225,86 @@ class MemoryConversations:
                 created_at=at,
                 model=model,
                 product_ids=product_ids,
+                origin=_copy_origin(origin),
             )
             self._messages[head.tenant, head.id] += [user, reply]
             self._heads[head.tenant, head.id] = replace(head, message_count=count, updated_at=at)
+            self.requests.note(once, head.id, [reply.id])
             return user, reply
+
+    async def begin_completions(
+        self, scope: Scope, replies: Sequence[Message], *, once: Once | None = None
+    ) -> None:
+        """Keep the pending replies of stateless completions for a day."""
+        with self._lock:
+            self.requests.check(once)
+            if any((scope.tenant, reply.id) in self._completions for reply in replies):
+                raise Conflict("This completion id is taken.")
+            for reply in replies:
+                kept = replace(reply, origin=_copy_origin(reply.origin))
+                until = reply.created_at + COMPLETION_LIFETIME
+                self._completions[scope.tenant, reply.id] = (scope.user, until, kept)
+            self.requests.note(once, None, [reply.id for reply in replies])
 
     async def request_stop(self, scope: Scope, reply: MessageId) -> None:
         """Ask whoever runs this turn to stop it."""
         with self._lock:
-            if self._reply(scope, reply).status is Status.PENDING:
+            if reply.is_completion:
+                asked = self._completion(scope, reply, missing="No such message.")
+            else:
+                asked = self._reply(scope, reply)
+            if asked.status is Status.PENDING:
                 self._to_stop.add((scope.tenant, reply))
 
     async def stop_requested(self, tenant: str, reply: MessageId) -> bool:
-        """Whether this turn is to stop."""
+        """Whether whoever runs this turn is to end it."""
         with self._lock:
-            return self._found(tenant, reply) is None or (tenant, reply) in self._to_stop
+            found = self._any(tenant, reply)
+            is_pending = found is not None and found.status is Status.PENDING
+            return not is_pending or (tenant, reply) in self._to_stop
 
-    async def settle_turn(self, reply: Message, record: UsageRecord) -> bool:
+    async def checkpoint(self, tenant: str, reply: MessageId, checkpoint: Checkpoint) -> None:
+        """Keep what a reply grew by."""
+        with self._lock:
+            self._journal.add(tenant, reply, checkpoint)
+
+    async def checkpoints(
+        self, tenant: str, reply: MessageId, *, after: int = 0
+    ) -> tuple[Checkpoint, ...]:
+        """Read what a reply has grown by."""
+        with self._lock:
+            return self._journal.read(tenant, reply, after=after)
+
+    async def last_sign(self, tenant: str, reply: MessageId) -> datetime | None:
+        """When whoever runs this turn last kept something of it."""
+        with self._lock:
+            return self._journal.last_sign(tenant, reply)
+
+    async def settle(
+        self, reply: Message, record: UsageRecord, *, last: Checkpoint | None = None
+    ) -> bool:
         """Replace a pending reply by its final form."""
+        tenant = record.tenant
         with self._lock:
-            pending = self._found(record.tenant, reply.id)
-            if pending is None or pending.status is not Status.PENDING:
-                return False
-            self._replace(record.tenant, _settled(pending, reply))
-            self.ledger.append(record)
-            return True
-
-    async def begin_completion(self, scope: Scope, reply: Message) -> None:
-        """Keep the pending reply of a stateless completion for a day."""
-        kept = (scope.user, reply.created_at + COMPLETION_LIFETIME, reply)
-        with self._lock:
-            if self._completions.setdefault((scope.tenant, reply.id), kept) != kept:
-                raise Conflict("This completion id is taken.")
-
-    async def settle_completion(self, reply: Message, record: UsageRecord) -> bool:
-        """Settle a stateless completion."""
-        name = (record.tenant, reply.id)
-        with self._lock:
-            user, _, pending = self._completions.get(name, (None, None, None))
+            pending = self._any(tenant, reply.id)
             if pending is None or pending.status is not Status.PENDING:
                 return False
             settled = _settled(pending, reply)
-            self._completions[name] = (user, record.at + COMPLETION_LIFETIME, settled)
+            if reply.id.is_completion:
+                user, _, _ = self._completions[tenant, reply.id]
+                until = record.at + COMPLETION_LIFETIME
+                self._completions[tenant, reply.id] = (user, until, settled)
+            else:
+                self._replace(tenant, settled)
             self.ledger.append(record)
+            if last is not None:
+                self._journal.add(tenant, reply.id, last)
             return True
 
     async def get_completion(self, scope: Scope, completion: MessageId) -> Message:
         """Read a stateless completion's reply."""
         with self._lock:
-            kept = self._completions.get((scope.tenant, completion))
-        if (
-            kept is None
-            or kept[1] <= self._clock.now()
-            or (scope.user is not None and kept[0] != scope.user)
-        ):
-            raise NotFound("No such completion.")
-        return kept[2]
+            return self._completion(scope, completion, missing="No such completion.")
 
     def _head(self, scope: Scope, conversation: ConversationId) -> Conversation:
         head = self._heads.get((scope.tenant, conversation))
@@ -266,6 +327,23 @@ class MemoryConversations:
         _, found = self._message(scope, message)
         if found.role is not Role.ASSISTANT:
             raise NotFound("No such message.")
+        return found
+
+    def _completion(self, scope: Scope, completion: MessageId, *, missing: str) -> Message:
+        kept = self._completions.get((scope.tenant, completion))
+        if (
+            kept is None
+            or kept[1] <= self._clock.now()
+            or (scope.user is not None and kept[0] != scope.user)
+        ):
+            raise NotFound(missing)
+        return kept[2]
+
+    def _any(self, tenant: str, reply: MessageId) -> Message | None:
+        """A reply of a conversation, or a stateless completion's, that may have expired."""
+        if not reply.is_completion:
+            return self._found(tenant, reply)
+        _, _, found = self._completions.get((tenant, reply), (None, None, None))
         return found
 
     def _replace(self, tenant: str, message: Message) -> None:
@@ -301,9 +379,30 @@ class MemoryDirectory:
         """The tenant of this id."""
         return self._tenants.get(tenant)
 
+    async def list_tenants(self) -> tuple[Tenant, ...]:
+        """All tenants, by id."""
+        return tuple(tenant for _, tenant in sorted(self._tenants.items()))
+
     async def put_tenant(self, tenant: Tenant) -> None:
         """Create or replace a tenant."""
         self._tenants[tenant.id] = tenant
+
+    async def create_tenant(self, tenant: Tenant) -> None:
+        """Keep a new tenant."""
+        if tenant.id in self._tenants:
+            raise Conflict(f"There is a tenant {tenant.id} already.", param="id")
+        self._tenants[tenant.id] = tenant
+
+    async def change_tenant(self, tenant: Tenant) -> None:
+        """Replace a tenant."""
+        stored = self._tenants.get(tenant.id)
+        if stored is None or stored.revision != tenant.revision - 1:
+            raise Conflict(f"{tenant.id} was changed in the meantime.")
+        self._tenants[tenant.id] = tenant
+
+    async def remove_tenant(self, tenant: str) -> None:
+        """Remove a tenant's record."""
+        self._tenants.pop(tenant, None)
 
     async def get_app(self, tenant: str) -> App | None:
         """The tenant's app."""
@@ -313,9 +412,15 @@ class MemoryDirectory:
         """Create or replace a tenant's app."""
         self._apps[tenant] = app
 
-    async def put_key(self, key: ApiKey) -> None:
-        """Create or replace a key."""
-        self._keys[key.digest] = self._keys_by_id[key.tenant, key.id] = key
+    async def list_keys(self, tenant: str) -> tuple[ApiKey, ...]:
+        """A tenant's keys by time of creation."""
+        listed = [key for (owner, _), key in sorted(self._keys_by_id.items()) if owner == tenant]
+        return tuple(sorted(listed, key=lambda key: key.created_at))
+
+    async def put_key(self, *several: ApiKey) -> None:
+        """Create or replace a key, or several."""
+        for key in several:
+            self._keys[key.digest] = self._keys_by_id[key.tenant, key.id] = key
 
 
 class MemoryPersonas:
@@ -395,6 +500,13 @@ def _copy(conversation: Conversation) -> Conversation:
     )
 
 
+def _copy_origin(origin: Origin | None) -> Origin | None:
+    """An equal value that shares nothing."""
+    if origin is None:
+        return None
+    return replace(origin, telling=json.loads(json.dumps(dict(origin.telling))))
+
+
 def _settled(pending: Message, final: Message) -> Message:
     """The pending reply with all that the end of its turn decides."""
     return replace(
@@ -405,6 +517,8 @@ def _settled(pending: Message, final: Message) -> Message:
         finish_reason=final.finish_reason,
         usage=final.usage,
         error=final.error,
+        error_message=final.error_message,
+        ended_at=final.ended_at,
         reasoning=final.reasoning,
         tool_calls=final.tool_calls,
     )

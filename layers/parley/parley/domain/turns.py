@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from parley.domain.conversations import FinishReason, Message, Parameters, Role, Status, Usage
@@ -177,10 +177,13 @@ HEARTBEAT_SECONDS = 5.0
 LEASE_SECONDS = 20.0
 """Without a sign of life for so long, a turn isn't running any more."""
 
+JOURNAL_LIFETIME = timedelta(hours=25)
+"""How long a checkpoint is kept: a day beyond the end of the longest turn."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """What a reply grew by since the checkpoint before: kept for a day, never changed."""
+    """What a reply grew by since the checkpoint before: kept for a time, never changed."""
 
     number: int
     """Counted from 1; one without deltas is a sign of life, and the next one takes its place."""
