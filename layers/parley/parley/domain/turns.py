@@ -197,6 +197,9 @@ class Checkpoint:
 
 # What a turn leaves --------------------------------------------------------------------------
 
+FORGOTTEN = ""
+"""Whom a ledger line names once its user is to be forgotten; no user is called so."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRecord:

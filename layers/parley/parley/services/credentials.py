@@ -4,9 +4,10 @@ import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from parley.domain.errors import Unauthenticated
-from parley.domain.tenants import ApiKey, Caller, KeyKind, Tenant
+from parley.domain.tenants import ApiKey, Caller, KeyKind, Tenant, TenantSuspended
 from parley.ports import Clock, Directory, Ids, Secrets
 from parley.services.tokens import REFUSAL, Tokens
 
@@ -14,6 +15,9 @@ CACHE_SECONDS = 30.0
 """How long a proven key is trusted unread; revoking takes effect everywhere within this time."""
 
 CACHE_SIZE = 10_000
+
+SUSPENDED = "This account is suspended. Please ask whoever has given you this API key."
+"""What holders of a valid key are told, and nobody else."""
 
 
 def digest(pepper: str, key: str) -> str:
@@ -28,6 +32,7 @@ _Name = str | tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class _Proven:
     caller: Caller
+    key: ApiKey
     until: float
 
 
@@ -61,6 +66,7 @@ class Credentials:
         Raises:
             Unauthenticated: there is no credential, or it is unknown, expired, tampered with or
                 revoked; never said which.
+            TenantSuspended: it is valid, but its tenant is suspended.
             StoreUnavailable: the directory or a secret can't be read.
         """
         if not credential:
@@ -74,23 +80,45 @@ class Credentials:
         return await self._prove(wanted, lambda: self._find(wanted))
 
     async def issue(
-        self, tenant: Tenant, kind: KeyKind, *, default_persona: str | None = None
+        self,
+        tenant: Tenant,
+        kind: KeyKind,
+        *,
+        default_persona: str | None = None,
+        expires_at: datetime | None = None,
+        scopes: frozenset[str] | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key of 256 random bits; its text is returned here and can't be read again.
 
         Args:
             default_persona: the alias of the persona that answers where a request names none.
+            expires_at: from when on it is refused; None is never.
+            scopes: those of `SCOPES` it is for; None is all.
         """
-        text = f"sk_{kind}_{self._ids.secret()}"
-        key = ApiKey(
-            id=f"key_{self._ids.secret()[:16]}",
-            tenant=tenant.id,
-            kind=kind,
-            digest=digest(await self._secrets.get(self._pepper_secret), text),
-            created_at=self._clock.now(),
-            default_persona=default_persona,
+        key, text = await self.draw(
+            ApiKey(
+                id="",
+                tenant=tenant.id,
+                kind=kind,
+                digest="",
+                created_at=self._clock.now(),
+                default_persona=default_persona,
+                expires_at=expires_at,
+                scopes=scopes,
+            )
         )
         await self._directory.put_key(key)
+        return key, text
+
+    async def draw(self, like: ApiKey) -> tuple[ApiKey, str]:
+        """A key that is for what `like` is for, and its text; it isn't kept anywhere yet."""
+        text = f"sk_{like.kind}_{self._ids.secret()}"
+        key = replace(
+            like,
+            id=f"key_{self._ids.secret()[:16]}",
+            digest=digest(await self._secrets.get(self._pepper_secret), text),
+            created_at=self._clock.now(),
+        )
         return key, text
 
     async def revoke(self, key: ApiKey) -> None:
@@ -112,19 +140,26 @@ class Credentials:
         return key if key and hmac.compare_digest(key.digest, wanted) else None
 
     async def _prove(self, name: _Name, find: Callable[[], Awaitable[ApiKey | None]]) -> Caller:
-        """The caller of a key that isn't revoked, read by `find` unless it was proven just now."""
+        """The caller of a valid key, read by `find` unless it was proven just now."""
         proven = self._proven.get(name)
-        if proven and self._clock.monotonic() < proven.until:
+        if (
+            proven
+            and self._clock.monotonic() < proven.until
+            and proven.key.is_valid(self._clock.now())
+        ):
             return proven.caller
         self._proven.pop(name, None)
         key = await find()
-        tenant = (
-            await self._directory.get_tenant(key.tenant) if key and not key.revoked_at else None
-        )
-        if key is None or tenant is None:
+        is_valid = key is not None and key.is_valid(self._clock.now())
+        tenant = await self._directory.get_tenant(key.tenant) if key and is_valid else None
+        if key is None or tenant is None or tenant.deleted_at is not None:
             raise Unauthenticated(REFUSAL)
-        caller = Caller(tenant, key.id, key.kind, default_persona=key.default_persona)
+        if tenant.suspended_at is not None:
+            raise TenantSuspended(SUSPENDED)
+        caller = Caller(
+            tenant, key.id, key.kind, default_persona=key.default_persona, scopes=key.scopes
+        )
         if len(self._proven) >= CACHE_SIZE:
             self._proven.clear()
-        self._proven[name] = _Proven(caller, self._clock.monotonic() + CACHE_SECONDS)
+        self._proven[name] = _Proven(caller, key, self._clock.monotonic() + CACHE_SECONDS)
         return caller

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -52,6 +52,15 @@ class Tables:
     conversations: str
     transient: str
     ledger: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a scan of a table goes on: in one of the segments it is made in, behind a key."""
+
+    segment: int
+    segments: int
+    after: Key | None = None
 
 
 def connect() -> "DynamoDBClient":
@@ -203,13 +212,19 @@ def _write(
         arguments["ConditionExpression"] = condition
         arguments["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
     expressions = f"{condition or ''} {arguments.get('UpdateExpression', '')}"
+    return Write(kind, arguments | _placeholders(expressions, values))
+
+
+def _placeholders(expressions: str, values: Mapping[str, str | int]) -> dict[str, Any]:
+    """What a request says besides the expressions that name attributes and values in it."""
+    arguments: dict[str, Any] = {}
     names = set(re.findall(r"#(\w+)", expressions))
     if names:
         arguments["ExpressionAttributeNames"] = {f"#{name}": name for name in names}
     if values:
         encoded = encode(values)
         arguments["ExpressionAttributeValues"] = {f":{name}": encoded[name] for name in encoded}
-    return Write(kind, arguments)
+    return arguments
 
 
 class Database:
@@ -288,6 +303,34 @@ class Database:
         """The keys of neighbouring items, some thousands at a time."""
         for page in self._pages(table, within, ProjectionExpression="pk, sk"):
             yield [keys.of(decode(raw)) for raw in page["Items"]]
+
+    def scan(
+        self, table: str, condition: str, values: Mapping[str, str], place: Place
+    ) -> tuple[list[Key], Place | None]:
+        """Read a megabyte of a whole table, at a place, for the items that a condition holds for.
+
+        Args:
+            condition: names attributes as `#name` and values as `:name`.
+
+        Returns:
+            Their keys, and the place to go on from; None at the segment's end.
+        """
+        arguments: dict[str, Any] = {
+            "TableName": table,
+            "ConsistentRead": True,
+            "Segment": place.segment,
+            "TotalSegments": place.segments,
+            "ProjectionExpression": "pk, sk",
+            "FilterExpression": condition,
+            **_placeholders(condition, values),
+        }
+        if place.after is not None:
+            arguments["ExclusiveStartKey"] = encode(place.after._asdict())
+        page = self._call("scan", **arguments)
+        found = [keys.of(decode(raw)) for raw in page["Items"]]
+        if "LastEvaluatedKey" not in page:
+            return found, None
+        return found, replace(place, after=keys.of(decode(page["LastEvaluatedKey"])))
 
     def write(self, write: Write) -> Item:
         """Make one write.

@@ -61,6 +61,8 @@ class DynamoConnections:
         """Keep a connection: one write."""
         item: Item = {
             "value": values.connections.dump_json(connection).decode(),
+            "tenant": connection.tenant,  # as its key can't say whose it is
+            "user": connection.user,
             "expires_at": _expiry(connection.opened_at),
         }
         self._database.write(put(self._table, keys.connection(connection.id), item))

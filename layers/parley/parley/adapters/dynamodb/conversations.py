@@ -155,12 +155,14 @@ class DynamoConversations:
         """Mark the head as deleted, remove all else, then the head.
 
         The mark hides the conversation from every reader and refuses every append, so what is
-        removed afterwards is complete. A call that finds the mark goes on from there.
+        removed afterwards is complete. A call that finds the mark goes on from there; that it is to
+        be made stands beside the user's list as long as the head is there.
         """
         key = keys.head(scope.tenant, conversation)
         head = self._database.get(self._table, key)
         if head is None or not scope.covers(head["user"]):
             raise _no_such_conversation()
+        note = keys.unfinished(scope.tenant, head["user"], conversation)
         if "deleted_at" not in head:
             known = items.to_conversation(scope.tenant, conversation, head, None)
             mark = update(
@@ -170,14 +172,27 @@ class DynamoConversations:
                 {"now": keys.timestamp(self._clock.now())},
                 condition="attribute_exists(#pk) AND attribute_not_exists(#deleted_at)",
             )
-            writes = [mark, delete(self._table, _entry(known))]
+            writes = [mark, delete(self._table, _entry(known)), put(self._table, note, Item())]
             if known.alias is not None:
                 writes.append(delete(self._table, keys.alias(scope.tenant, known.alias)))
             with suppress(ConditionFailed):  # another call has just made it, and both go on
                 self._database.transact(writes)
         for some in self._database.keys(self._table, keys.everything(scope.tenant, conversation)):
             self._database.delete_many(self._table, (each for each in some if each != key))
-        self._database.write(delete(self._table, key))
+        self._database.transact([delete(self._table, key), delete(self._table, note)])
+
+    @in_thread
+    def unfinished_deletions(self, scope: Scope, user: str) -> tuple[ConversationId, ...]:
+        """Read the notes beside the user's list: one query."""
+        if not scope.covers(user):
+            return ()
+        notes = self._database.query(self._table, keys.all_unfinished(scope.tenant, user))
+        return tuple(keys.listed_conversation(note["sk"]) for note in notes)
+
+    @in_thread
+    def forget_user(self, tenant: str, user: str) -> None:
+        """Remove the note that a user was seen: one write."""
+        self._database.write(delete(self._table, keys.seen(tenant, user)))
 
     @in_thread
     def find_alias(self, scope: Scope, alias: str) -> ConversationId | None:

@@ -2,15 +2,17 @@
 
 from parley.adapters.aws import in_thread
 from parley.adapters.dynamodb import items, keys
-from parley.adapters.dynamodb.client import Database, Tables, put
+from parley.adapters.dynamodb.client import ConditionFailed, Database, Tables, delete, put, put_new
 from parley.domain.apps import App
+from parley.domain.errors import Conflict
 from parley.domain.tenants import ApiKey, Tenant
 
 
 class DynamoDirectory:
     """The `Directory` on DynamoDB: one read or write for each operation.
 
-    A key is kept twice, by its digest and by its id within its tenant; both are written together.
+    A tenant stands in the list of all besides, which nobody but the operator reads. A key is kept
+    twice, by its digest and by its id within its tenant; both are written together.
     """
 
     def __init__(self, database: Database, tables: Tables) -> None:
@@ -36,9 +38,63 @@ class DynamoDirectory:
         return items.to_tenant(item) if item else None
 
     @in_thread
+    def list_tenants(self) -> tuple[Tenant, ...]:
+        """All tenants: a query of their list, then the tenants in batches."""
+        listed = self._database.query(self._table, keys.list_of_tenants())
+        found = self._database.get_many(
+            self._table, (keys.tenant(entry["id"]) for entry in listed)
+        )
+        tenants = [items.to_tenant(item) for item in found.values()]
+        return tuple(sorted(tenants, key=lambda tenant: tenant.id))
+
+    @in_thread
     def put_tenant(self, tenant: Tenant) -> None:
         """Create or replace a tenant."""
-        self._database.write(put(self._table, keys.tenant(tenant.id), items.from_tenant(tenant)))
+        self._database.transact(
+            [
+                put(self._table, keys.tenant(tenant.id), items.from_tenant(tenant)),
+                put(self._table, keys.listed_tenant(tenant.id), {"id": tenant.id}),
+            ]
+        )
+
+    @in_thread
+    def create_tenant(self, tenant: Tenant) -> None:
+        """Keep a new tenant."""
+        try:
+            self._database.transact(
+                [
+                    put_new(self._table, keys.tenant(tenant.id), items.from_tenant(tenant)),
+                    put(self._table, keys.listed_tenant(tenant.id), {"id": tenant.id}),
+                ]
+            )
+        except ConditionFailed as refusal:
+            raise Conflict(f"There is a tenant {tenant.id} already.", param="id") from refusal
+
+    @in_thread
+    def change_tenant(self, tenant: Tenant) -> None:
+        """Replace a tenant."""
+        try:
+            self._database.write(
+                put(
+                    self._table,
+                    keys.tenant(tenant.id),
+                    items.from_tenant(tenant),
+                    condition="#revision = :before",
+                    values={"before": tenant.revision - 1},
+                )
+            )
+        except ConditionFailed as refusal:
+            raise Conflict(f"{tenant.id} was changed in the meantime.") from refusal
+
+    @in_thread
+    def remove_tenant(self, tenant: str) -> None:
+        """Remove a tenant's record and its entry in the list."""
+        self._database.transact(
+            [
+                delete(self._table, keys.tenant(tenant)),
+                delete(self._table, keys.listed_tenant(tenant)),
+            ]
+        )
 
     @in_thread
     def get_app(self, tenant: str) -> App | None:
@@ -52,13 +108,21 @@ class DynamoDirectory:
         self._database.write(put(self._table, keys.app(tenant), items.from_app(app)))
 
     @in_thread
-    def put_key(self, key: ApiKey) -> None:
-        """Create or replace a key."""
-        item = items.from_key(key)
-        by_id = {**item, "digest": key.digest}
-        self._database.transact(
-            [
+    def list_keys(self, tenant: str) -> tuple[ApiKey, ...]:
+        """A tenant's keys: one query."""
+        found = self._database.query(self._table, keys.api_keys_of(tenant))
+        listed = [items.to_key(item["digest"], item) for item in found]
+        return tuple(sorted(listed, key=lambda key: key.created_at))
+
+    @in_thread
+    def put_key(self, *several: ApiKey) -> None:
+        """Create or replace a key, or several."""
+        writes = []
+        for key in several:
+            item = items.from_key(key)
+            by_id = {**item, "digest": key.digest}
+            writes += [
                 put(self._table, keys.api_key(key.digest), item),
                 put(self._table, keys.api_key_of(key.tenant, key.id), by_id),
             ]
-        )
+        self._database.transact(writes)

@@ -247,6 +247,22 @@ def from_record(record: UsageRecord) -> Item:
     }
 
 
+def to_record(tenant: str, turn: MessageId, item: Item) -> UsageRecord:
+    """The usage that this ledger line tells of."""
+    return UsageRecord(
+        tenant=tenant,
+        user=item["user"],
+        key_id=item["key_id"],
+        dialect=item["dialect"],
+        turn=turn,
+        model=item["model"],
+        status=Status(item["status"]),
+        usage=_to_usage(item),
+        at=_moment(item["at"]),
+        route=item.get("route"),
+    )
+
+
 # The directory ---------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 A partition key begins with the tenant, so no operation reaches another tenant's data. Exceptions
 are the lookups of an API key by its digest and of a connection by its id, which is how the tenant
-is found.
+is found, and the operator's list of tenants.
 
 Within a conversation's partition, sort keys are ordered so that one backward query reads what a
 turn needs and nothing else:
@@ -16,7 +16,7 @@ turn needs and nothing else:
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from parley.domain.ids import ConversationId, MessageId
@@ -25,7 +25,9 @@ LEDGER_SHARDS = 10
 """Partitions over which a tenant's day of usage is spread: one takes 1,000 writes a second."""
 
 _LONGEST_NAME = 512
+_TENANTS = "TENANTS"
 _AFTER_ALL = "~~"
+_AFTER_DIGITS = ":"
 
 
 class Key(NamedTuple):
@@ -102,6 +104,16 @@ def seen(tenant: str, user: str) -> Key:
     return Key(_user(tenant, user), "seen")
 
 
+def unfinished(tenant: str, user: str, conversation: ConversationId) -> Key:
+    """The note that a conversation's deletion has begun; it goes with the last of its items."""
+    return Key(_user(tenant, user), f"deleting#{conversation.number:010}")
+
+
+def all_unfinished(tenant: str, user: str) -> Range:
+    """The notes of all of a user's conversations whose deletion has begun."""
+    return Range(_user(tenant, user), "deleting#", f"deleting#{_AFTER_ALL}")
+
+
 def listed(tenant: str, user: str, created_at: datetime, conversation: ConversationId) -> Key:
     """The entry of a conversation in its user's list."""
     return Key(
@@ -115,7 +127,7 @@ def list_of(tenant: str, user: str) -> Range:
 
 
 def listed_conversation(sort_key: str) -> ConversationId:
-    """The conversation that an entry of a user's list stands for."""
+    """The conversation that an entry of a user's list, or a note beside it, stands for."""
     return ConversationId(int(sort_key.rpartition("#")[2]))
 
 
@@ -196,6 +208,11 @@ def position(sort_key: str) -> int | None:
     return int(number) if kind == "entry" else None
 
 
+def log(tenant: str, conversation: ConversationId) -> Range:
+    """All items of a chat's log."""
+    return Range(_log(tenant, conversation), " ", _AFTER_ALL)
+
+
 def log_beginning(tenant: str, conversation: ConversationId) -> Key:
     """Where a chat's log begins, after a day in which nothing happened."""
     return Key(_log(tenant, conversation), "beginning")
@@ -233,7 +250,19 @@ def ledger_line(tenant: str, day: datetime, turn: MessageId) -> Key:
     """The ledger line of a turn; there can be only one, as nothing in its sort key varies."""
     # Replies have even numbers; halving them first brings every shard into use.
     shard = (turn.conversation.number + turn.sequence // 2) % LEDGER_SHARDS
-    return Key(f"{_tenant(tenant)}#{day.astimezone(UTC):%Y-%m-%d}#{shard}", f"{turn.number:016}")
+    return Key(_ledger(tenant, day.astimezone(UTC).date(), shard), f"{turn.number:016}")
+
+
+def ledger_lines(tenant: str, day: date) -> tuple[Range, ...]:
+    """All ledger lines of a tenant's day in UTC, a range for each shard."""
+    return tuple(
+        Range(_ledger(tenant, day, shard), "0", _AFTER_DIGITS) for shard in range(LEDGER_SHARDS)
+    )
+
+
+def ledger_turn(sort_key: str) -> MessageId:
+    """The turn that a ledger line is of."""
+    return MessageId.from_number(int(sort_key))
 
 
 # The directory ---------------------------------------------------------------------------------
@@ -249,6 +278,16 @@ def tenant(tenant: str) -> Key:
     return Key(_tenant(tenant), "tenant")
 
 
+def listed_tenant(tenant: str) -> Key:
+    """The entry of a tenant in the list of all."""
+    return Key(_TENANTS, f"tenant#{_name(tenant)}")
+
+
+def list_of_tenants() -> Range:
+    """The list of all tenants, by id."""
+    return Range(_TENANTS, "tenant#", f"tenant#{_AFTER_ALL}")
+
+
 def app(tenant: str) -> Key:
     """A tenant's app."""
     return Key(_tenant(tenant), "app")
@@ -257,6 +296,11 @@ def app(tenant: str) -> Key:
 def api_key_of(tenant: str, key_id: str) -> Key:
     """An API key by its id within its tenant."""
     return Key(_tenant(tenant), f"key#{_name(key_id)}")
+
+
+def api_keys_of(tenant: str) -> Range:
+    """All API keys of a tenant, by id."""
+    return Range(_tenant(tenant), "key#", f"key#{_AFTER_ALL}")
 
 
 def persona(tenant: str, persona_id: int) -> Key:
@@ -309,6 +353,19 @@ def body_part(owner: Key, digest: str, part: int) -> Key:
 def timestamp(moment: datetime) -> str:
     """A moment as text that sorts by time: ISO 8601 in UTC with microseconds."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def belonging_to(tenant: str) -> tuple[str, str]:
+    """What partition keys begin with that belong to this tenant and to no other.
+
+    The second is that of rate windows, whose names are the tenant's id, a `#` and more; no tenant's
+    id has a `#` in it. The tenant's own partition is called exactly as both begin, up to there.
+    """
+    return f"{_tenant(tenant)}#", f"{_tenant(tenant)}%23"
+
+
+def _ledger(tenant: str, day: date, shard: int) -> str:
+    return f"{_tenant(tenant)}#{day.isoformat()}#{shard}"
 
 
 def _conversation(tenant: str, conversation: ConversationId) -> str:

@@ -27,7 +27,7 @@ from parley.domain.sockets import (
     Refuse,
     UserCreated,
 )
-from parley.domain.tenants import Caller
+from parley.domain.tenants import Caller, TenantSuspended
 from parley.ports import (
     Clock,
     Connections,
@@ -39,7 +39,7 @@ from parley.ports import (
     Sockets,
     Workers,
 )
-from parley.services.credentials import Credentials
+from parley.services.credentials import SUSPENDED, Credentials
 from parley.services.live.admission import HANDSHAKE, Admission
 from parley.services.live.courier import Courier
 from parley.services.live.replies import Replies
@@ -50,6 +50,9 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
+
+SCOPE = "tenant"
+"""What an API key has to be for; live chats belong to this API."""
 
 _POSITION_DIGITS = 16
 
@@ -114,12 +117,13 @@ class LiveChats:
         """Let a client in; it is greeted once its handshake has ended.
 
         Raises:
-            Unauthenticated, Forbidden: the credential isn't valid, or not for this user.
+            Unauthenticated, Forbidden: the credential isn't valid, or not for this API or user.
             InvalidRequest: a parameter is missing or can't be read; `param` names it.
             NotFound: the user has no such chat.
             TooManyConnections: the tenant has no slot left.
         """
         caller = await self._credentials.authenticate(handshake.credential)
+        caller.check_scope(SCOPE)
         user = caller.owner(_needed(handshake.user, "user_id"))
         chat = ConversationId.parse(_needed(handshake.chat, "chat_id"))
         last_seen = _position(handshake.last_seen)
@@ -239,14 +243,18 @@ class LiveChats:
                 the key has been revoked since.
 
         Raises:
-            Unauthenticated: the key has been revoked.
+            Unauthenticated: the key has been revoked, or has expired.
+            TenantSuspended: its tenant has been suspended.
         """
         tenant, key = await asyncio.gather(
             self._directory.get_tenant(connection.tenant),
             self._directory.get_key(connection.tenant, connection.key_id),
         )
-        if tenant is None or (not proven and (key is None or key.revoked_at is not None)):
+        is_valid = key is not None and key.is_valid(self._clock.now())
+        if tenant is None or not (proven or (is_valid and tenant.deleted_at is None)):
             raise Unauthenticated("The credential of this connection isn't valid any more.")
+        if tenant.suspended_at is not None and not proven:
+            raise TenantSuspended(SUSPENDED)
         return Caller(tenant, connection.key_id, connection.kind, connection.token_user)
 
     async def _tell(

@@ -1,0 +1,92 @@
+"""What belongs to somebody, removed from every table.
+
+What a tenant has is found by scanning the tables: no list of its partitions could be shown to be
+complete, and keeping one would make every new conversation dearer for the sake of a command that is
+given once in years. docs/decisions/0006-erasing-a-tenant.md has the figures.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+
+from parley.adapters.aws import in_thread
+from parley.adapters.dynamodb import keys
+from parley.adapters.dynamodb.client import Database, Place, Tables
+from parley.adapters.dynamodb.keys import Key
+from parley.domain.ids import ConversationId
+
+SEGMENTS = 8
+"""Parts of a table that are scanned side by side."""
+
+
+class DynamoErasure:
+    """The `Erasure` on DynamoDB."""
+
+    def __init__(self, database: Database, tables: Tables) -> None:
+        self._database = database
+        self._tables = tables
+
+    async def erase_tenant(self, tenant: str, *, progress: Callable[[int], None]) -> None:
+        """Scan the tables one after the other, the directory first, and remove what is found."""
+        partition, windows = keys.belonging_to(tenant)
+        condition = (
+            "begins_with(#pk, :partition) OR begins_with(#pk, :windows) OR #tenant = :tenant"
+            " OR (#pk = :own AND NOT #sk = :record)"
+        )
+        record = keys.tenant(tenant)
+        values = {
+            "partition": partition,
+            "windows": windows,
+            "tenant": tenant,
+            "own": record.pk,
+            "record": record.sk,
+        }
+        tables = self._tables
+        for table in (tables.directory, tables.conversations, tables.transient, tables.ledger):
+            await self._sweep(table, condition, values, progress)
+
+    async def erase_passing(
+        self, tenant: str, user: str, conversations: Collection[ConversationId]
+    ) -> None:
+        """Scan the transient table, which holds a day, and query the logs of the chats."""
+        partition, _ = keys.belonging_to(tenant)
+        table = self._tables.transient
+        await self._sweep(
+            table,
+            "#user = :user AND (begins_with(#pk, :partition) OR #tenant = :tenant)",
+            {"user": user, "partition": partition, "tenant": tenant},
+            lambda _: None,
+        )
+        for conversation in conversations:
+            await self._remove_log(tenant, conversation)
+
+    async def _sweep(
+        self,
+        table: str,
+        condition: str,
+        values: Mapping[str, str],
+        progress: Callable[[int], None],
+    ) -> None:
+        async def sweep(segment: int) -> None:
+            place: Place | None = Place(segment, SEGMENTS)
+            while place is not None:
+                found, place = await self._scan(table, condition, values, place)
+                await self._remove(table, found)
+                progress(len(found))
+
+        await asyncio.gather(*(sweep(segment) for segment in range(SEGMENTS)))
+
+    @in_thread
+    def _scan(
+        self, table: str, condition: str, values: Mapping[str, str], place: Place
+    ) -> tuple[list[Key], Place | None]:
+        return self._database.scan(table, condition, values, place)
+
+    @in_thread
+    def _remove(self, table: str, doomed: Collection[Key]) -> None:
+        self._database.delete_many(table, doomed)
+
+    @in_thread
+    def _remove_log(self, tenant: str, conversation: ConversationId) -> None:
+        table = self._tables.transient
+        for some in self._database.keys(table, keys.log(tenant, conversation)):
+            self._database.delete_many(table, some)

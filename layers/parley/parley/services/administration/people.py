@@ -1,0 +1,248 @@
+"""What is stored of a tenant's users: shown, handed out and removed on request."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, timedelta
+from typing import Any
+
+from parley.domain.completions import StoredCompletion
+from parley.domain.conversations import Conversation, Message, Page, Scope
+from parley.domain.errors import NotFound
+from parley.domain.ids import ConversationId
+from parley.ports import Clock, CompletionStore, ConversationStore, Erasure, Ledger
+from parley.services.administration.tenants import Tenants
+
+CONVERSATIONS_AT_ONCE = 50
+MESSAGES_AT_ONCE = 10
+"""Read in one go while data is handed out; a message may have megabytes."""
+
+Line = dict[str, Any]
+"""One JSON object of an export."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """How much was removed of a user's data."""
+
+    conversations: int
+    completions: int
+    ledger_lines: int
+    """Kept for the accounts, without the user's name."""
+
+
+class People:
+    """The data of tenants' users, as an operator is asked for it."""
+
+    def __init__(
+        self,
+        tenants: Tenants,
+        *,
+        store: ConversationStore,
+        completions: CompletionStore,
+        ledger: Ledger,
+        erasure: Erasure,
+        clock: Clock,
+    ) -> None:
+        self._tenants = tenants
+        self._store = store
+        self._completions = completions
+        self._ledger = ledger
+        self._erasure = erasure
+        self._clock = clock
+
+    async def conversations(
+        self,
+        tenant_id: str,
+        user: str,
+        *,
+        limit: int,
+        after: ConversationId | None = None,
+        newest_first: bool = True,
+    ) -> Page[Conversation]:
+        """A user's conversations by time of creation.
+
+        Raises:
+            NotFound: there is no such tenant, or `after` isn't one of them.
+        """
+        await self._tenants.get(tenant_id)
+        return await self._store.list_conversations(
+            Scope(tenant_id), user, limit=limit, after=after, newest_first=newest_first
+        )
+
+    async def export(self, tenant_id: str, user: str) -> AsyncIterator[Line]:
+        """All that is stored of a user, oldest first, in as much memory as a few messages take.
+
+        Each conversation is a line, followed by a line for each of its messages; then comes a line
+        for each stored completion. What is removed meanwhile may be missing.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
+        await self._tenants.get(tenant_id)
+        async for conversation in self._all_conversations(tenant_id, user):
+            yield conversation_line(conversation)
+            for first in range(1, conversation.message_count + 1, MESSAGES_AT_ONCE):
+                last = min(first + MESSAGES_AT_ONCE - 1, conversation.message_count)
+                try:
+                    read = await self._store.messages(conversation, first=first, last=last)
+                except NotFound:
+                    break
+                for message in read:
+                    yield message_line(message)
+        async for completion in self._all_completions(tenant_id, user):
+            yield completion_line(completion)
+
+    async def delete(
+        self, tenant_id: str, user: str, *, progress: Callable[[int], None] = lambda _: None
+    ) -> Removed:
+        """Remove all that is stored of a user; when interrupted, call it again.
+
+        Conversations and stored completions go with everything in them, and the ledger's lines lose
+        the user's name: what was spent stays true.
+
+        Args:
+            progress: told how many more conversations, completions and days are done.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
+        tenant = await self._tenants.get(tenant_id)
+        scope = Scope(tenant_id)
+        conversations = [each async for each in self._doomed_conversations(scope, user, progress)]
+        completions = 0
+        user_scope = Scope(tenant_id, user)
+        while found := (await self._completion_page(user_scope, None)).items:
+            for completion in found:
+                with suppress(NotFound):
+                    await self._completions.delete(user_scope, completion.id)
+                completions += 1
+                progress(1)
+        await self._erasure.erase_passing(tenant_id, user, conversations)
+        await self._store.forget_user(tenant_id, user)
+        lines = 0
+        day = tenant.created_at.astimezone(UTC).date()
+        while day <= self._today():
+            lines += await self._ledger.forget_user(tenant_id, user, day)
+            day += timedelta(days=1)
+            progress(1)
+        return Removed(len(conversations), completions, lines)
+
+    async def _doomed_conversations(
+        self, scope: Scope, user: str, progress: Callable[[int], None]
+    ) -> AsyncIterator[ConversationId]:
+        """Remove a user's conversations, first those whose deletion was left unfinished."""
+        while True:
+            doomed = await self._store.unfinished_deletions(scope, user)
+            if not doomed:
+                page = await self._store.list_conversations(
+                    scope, user, limit=CONVERSATIONS_AT_ONCE
+                )
+                doomed = tuple(conversation.id for conversation in page.items)
+            if not doomed:
+                return
+            for conversation in doomed:
+                with suppress(NotFound):
+                    await self._store.delete(scope, conversation)
+                yield conversation
+                progress(1)
+
+    async def _all_conversations(self, tenant_id: str, user: str) -> AsyncIterator[Conversation]:
+        after: ConversationId | None = None
+        has_more = True
+        while has_more:
+            page = await self._store.list_conversations(
+                Scope(tenant_id),
+                user,
+                limit=CONVERSATIONS_AT_ONCE,
+                after=after,
+                newest_first=False,
+            )
+            for conversation in page.items:
+                yield conversation
+                after = conversation.id
+            has_more = page.has_more
+
+    async def _all_completions(self, tenant_id: str, user: str) -> AsyncIterator[StoredCompletion]:
+        scope = Scope(tenant_id, user)
+        page = await self._completion_page(scope, None)
+        while page.items:
+            for completion in page.items:
+                yield completion
+            if not page.has_more:
+                return
+            page = await self._completion_page(scope, page.items[-1])
+
+    async def _completion_page(
+        self, scope: Scope, after: StoredCompletion | None
+    ) -> Page[StoredCompletion]:
+        return await self._completions.list(
+            scope,
+            limit=MESSAGES_AT_ONCE,
+            after=after.id if after else None,
+            newest_first=False,
+            model=None,
+            metadata={},
+        )
+
+    def _today(self) -> date:
+        return self._clock.now().astimezone(UTC).date()
+
+
+def conversation_line(conversation: Conversation) -> Line:
+    """A conversation as a line of an export."""
+    return {
+        "type": "conversation",
+        "id": str(conversation.id),
+        "number": conversation.id.number,
+        "user": conversation.user,
+        "created_at": conversation.created_at.isoformat(),
+        "updated_at": conversation.updated_at.isoformat(),
+        "title": conversation.title,
+        "model": conversation.model,
+        "system_prompt": conversation.system_prompt,
+        "parameters": asdict(conversation.parameters),
+        "metadata": conversation.metadata,
+        "inputs": conversation.inputs,
+        "alias": conversation.alias,
+        "message_count": conversation.message_count,
+    }
+
+
+def message_line(message: Message) -> Line:
+    """A message as a line of an export."""
+    return {
+        "type": "message",
+        "id": str(message.id),
+        "number": message.id.number,
+        "conversation": str(message.id.conversation),
+        "sequence": message.id.sequence,
+        "role": message.role.value,
+        "text": message.text,
+        "status": message.status.value,
+        "created_at": message.created_at.isoformat(),
+        "model": message.model,
+        "finish_reason": message.finish_reason and message.finish_reason.value,
+        "usage": message.usage and asdict(message.usage),
+        "error": message.error,
+        "product_ids": message.product_ids,
+        "rating": message.rating and message.rating.value,
+        "reasoning": message.reasoning,
+        "tool_calls": [asdict(call) for call in message.tool_calls],
+        "tool_results": [asdict(result) for result in message.tool_results],
+    }
+
+
+def completion_line(completion: StoredCompletion) -> Line:
+    """A stored completion as a line of an export."""
+    return {
+        "type": "completion",
+        "id": str(completion.id),
+        "number": completion.id.number,
+        "user": completion.user,
+        "created_at": completion.created_at.isoformat(),
+        "model": completion.model,
+        "metadata": completion.metadata,
+        "messages": [asdict(message) for message in completion.messages],
+        "replies": [message_line(reply) for reply in completion.replies],
+    }

@@ -1,0 +1,219 @@
+"""Tenants: taken on, held to limits, suspended, and removed with all that they have."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from parley.domain.apps import App
+from parley.domain.errors import Conflict, InvalidRequest, NotFound
+from parley.domain.routes import Routes
+from parley.domain.tenants import Limits, Tenant
+from parley.ports import Clock, Directory, Erasure
+from parley.services.credentials import CACHE_SECONDS
+
+SETTLED = timedelta(seconds=CACHE_SECONDS + 5)
+"""After this time nobody writes for a tenant any more that was suspended, or is being removed.
+
+An instance trusts a credential that it has just seen for that long, and a turn that it has begun
+stops a second after its conversation is gone.
+"""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Pause = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds."""
+
+
+class Tenants:
+    """The customers of the deployment."""
+
+    def __init__(self, directory: Directory, erasure: Erasure, clock: Clock) -> None:
+        self._directory = directory
+        self._erasure = erasure
+        self._clock = clock
+
+    async def create(
+        self,
+        tenant_id: str,
+        *,
+        limits: Limits | None = None,
+        models: Mapping[str, Routes] | None = None,
+    ) -> Tenant:
+        """Take on a tenant.
+
+        Args:
+            tenant_id: 1 to 64 letters, digits, dots, dashes and underscores; it never changes.
+            models: routes by the names that callers use; the first is the default.
+
+        Raises:
+            InvalidRequest: the id is no such text.
+            Conflict: there is one of this id, or one is being removed.
+        """
+        if not _ID.fullmatch(tenant_id):
+            raise InvalidRequest(
+                "A tenant's id is 1 to 64 letters, digits, dots, dashes and underscores, "
+                "the first a letter or a digit.",
+                param="id",
+            )
+        tenant = Tenant(
+            id=tenant_id,
+            created_at=self._clock.now(),
+            models=models or {},
+            limits=limits or Limits(),
+        )
+        await self._directory.create_tenant(tenant)
+        return tenant
+
+    async def list(self) -> tuple[Tenant, ...]:
+        """All tenants, by id; those being removed, too."""
+        return await self._directory.list_tenants()
+
+    async def get(self, tenant_id: str) -> Tenant:
+        """A tenant.
+
+        Raises:
+            NotFound: there is none of this id.
+        """
+        tenant = await self._directory.get_tenant(tenant_id)
+        if tenant is None:
+            raise NotFound(f"There is no tenant {tenant_id}.", param="tenant")
+        return tenant
+
+    async def set_limits(self, tenant_id: str, changes: Mapping[str, int]) -> Tenant:
+        """Change some of a tenant's limits, by the names of their fields.
+
+        Raises:
+            NotFound: there is no such tenant.
+            InvalidRequest: a limit is below 0.
+        """
+        for name, value in changes.items():
+            if value < 0:
+                raise InvalidRequest(f"{name} is 0 or more.", param=name)
+        return await self._change(
+            tenant_id, lambda tenant: replace(tenant, limits=replace(tenant.limits, **changes))
+        )
+
+    async def set_models(self, tenant_id: str, models: Mapping[str, Routes]) -> Tenant:
+        """Replace a tenant's model routes; the first is the default.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
+        return await self._change(tenant_id, lambda tenant: replace(tenant, models=models))
+
+    async def suspend(self, tenant_id: str) -> Tenant:
+        """Refuse a tenant's credentials, everywhere within half a minute; all else stays.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
+        now = self._clock.now()
+        return await self._change(
+            tenant_id,
+            lambda tenant: replace(tenant, suspended_at=tenant.suspended_at or now),
+        )
+
+    async def resume(self, tenant_id: str) -> Tenant:
+        """Accept a suspended tenant's credentials again, at once.
+
+        Raises:
+            NotFound: there is no such tenant.
+            Conflict: it is being removed.
+        """
+        return await self._change(tenant_id, lambda tenant: replace(tenant, suspended_at=None))
+
+    async def get_app(self, tenant_id: str) -> App:
+        """A tenant's app; one without form and prompt where it has none.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
+        tenant = await self.get(tenant_id)
+        return await self._directory.get_app(tenant.id) or App()
+
+    async def set_app(self, tenant_id: str, app: App) -> None:
+        """Replace a tenant's app.
+
+        Raises:
+            NotFound: there is no such tenant.
+            ModelNotFound: it has no such model.
+            Conflict: it is being removed.
+        """
+        tenant = await self.get(tenant_id)
+        _check_stays(tenant)
+        if app.model is not None:
+            tenant.routes(app.model)
+        await self._directory.put_app(tenant.id, app)
+
+    async def delete(
+        self,
+        tenant_id: str,
+        *,
+        pause: Pause,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Remove a tenant with everything that is its; when interrupted, call it again.
+
+        Its credentials are refused from the beginning. What somebody may write who was admitted
+        before that is removed as well: where the tenant wasn't suspended for long enough before,
+        this waits until nobody does, and looks a second time. The tenant's record goes last.
+
+        Args:
+            pause: waits.
+            progress: told how many more items have been removed.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
+        now = self._clock.now()
+        tenant = await self._change(
+            tenant_id,
+            lambda tenant: replace(tenant, deleted_at=tenant.deleted_at or now),
+            also_leaving=True,
+        )
+        await self._erasure.erase_tenant(tenant_id, progress=progress)
+        quiet_at = (tenant.suspended_at or tenant.deleted_at or now) + SETTLED
+        if quiet_at > now:
+            await pause(max((quiet_at - self._clock.now()).total_seconds(), 0))
+            await self._erasure.erase_tenant(tenant_id, progress=progress)
+        await self._directory.remove_tenant(tenant_id)
+
+    async def _change(
+        self,
+        tenant_id: str,
+        change: Callable[[Tenant], Tenant],
+        *,
+        also_leaving: bool = False,
+    ) -> Tenant:
+        """Change a tenant as it is now, whoever else changes it at the same moment."""
+        while True:
+            tenant = await self.get(tenant_id)
+            if not also_leaving:
+                _check_stays(tenant)
+            changed = change(tenant)
+            if changed == tenant:
+                return tenant
+            changed = replace(changed, revision=tenant.revision + 1)
+            try:
+                await self._directory.change_tenant(changed)
+            except Conflict:
+                continue
+            return changed
+
+
+def _check_stays(tenant: Tenant) -> None:
+    if tenant.deleted_at is not None:
+        raise Conflict(f"The tenant {tenant.id} is being removed.", param="tenant")
+
+
+def status(tenant: Tenant) -> str:
+    """Whether a tenant is `active`, `suspended` or being removed, as `deleting`."""
+    if tenant.deleted_at is not None:
+        return "deleting"
+    return "active" if tenant.suspended_at is None else "suspended"
+
+
+def since(tenant: Tenant) -> datetime:
+    """Since when a tenant has the status that it has."""
+    return tenant.deleted_at or tenant.suspended_at or tenant.created_at
