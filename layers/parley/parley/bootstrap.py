@@ -4,7 +4,6 @@ import functools
 from dataclasses import dataclass
 
 import boto3
-from aws_lambda_powertools import Logger
 
 from parley.adapters.aws import CONFIG
 from parley.adapters.dynamodb.client import Database, Tables, connect
@@ -27,6 +26,7 @@ from parley.services.personas import Personas
 from parley.services.tokens import Tokens
 from parley.services.turns import Turns
 from parley.settings import Settings
+from parley.telemetry.logs import set_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def services() -> Services:
 
 def build(settings: Settings) -> Services:
     """Make the services; nothing is called yet, so nothing but a missing library can fail."""
-    Logger(service="parley", level=settings.log_level)
+    set_up(level=settings.log_level, deployment=settings.stack)
     clock, ids = SystemClock(), RandomIds()
     database = Database(connect(), clock)
     tables = Tables(

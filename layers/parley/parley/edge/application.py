@@ -14,8 +14,10 @@ from parley.bootstrap import services
 from parley.dialects import registry
 from parley.domain.errors import NotFound, ParleyError
 from parley.edge.errors import render
+from parley.edge.observed import Observed, label
 from parley.edge.routing import request_id
 from parley.edge.statuses import MethodNotAllowed
+from parley.telemetry import work
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ def application(*routers: APIRouter, warm_up: WarmUp | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _refuse)
     app.add_middleware(_BodyLimit)
     app.add_middleware(_TrailingSlash)
+    app.add_middleware(Observed, identify=request_id)
     return app
 
 
@@ -70,13 +73,16 @@ async def _health() -> JSONResponse:
 async def _refuse(request: Request, _: Exception) -> Response:
     """Answer a path or a method that isn't served, in the dialect that the path belongs to."""
     dialect, methods = registry.find(request.url.path)
+    label(dialect.name, None)
     if methods is None:
-        response = render(dialect, NotFound(f"There is nothing at {request.url.path}."))
+        error: ParleyError = NotFound(f"There is nothing at {request.url.path}.")
     else:
         sentence = f"{request.url.path} answers {methods}, not {request.method}."
-        response = render(dialect, MethodNotAllowed(sentence))
+        error = MethodNotAllowed(sentence)
+    work.failed(error.code)
+    response = render(dialect, error)
+    if methods is not None:
         response.headers["allow"] = methods
-    response.headers["x-request-id"] = request_id(request.scope)
     return response
 
 

@@ -36,9 +36,11 @@ from parley.domain.errors import (
 from parley.domain.routes import ModelRoute
 from parley.domain.tenants import Caller
 from parley.edge.errors import invalid, render
+from parley.edge.observed import label
 from parley.edge.statuses import BodyTooLarge, status_of
 from parley.services.limits import LimitReached
 from parley.services.routing import watch
+from parley.telemetry import spans, work
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +136,7 @@ class _Route(APIRoute):
     async def admit(self, request: Request) -> None:
         """Learn who is calling, and count the request."""
         request.state.caller = await services().credentials.authenticate(_credential(request))
+        spans.bind(tenant=request.state.caller.tenant.id, key_id=request.state.caller.key_id)
         request.state.caller.check_scope(self.dialect.name)
         request.state.allowance = await services().limits.admit(request.state.caller)
 
@@ -143,6 +146,7 @@ class _Route(APIRoute):
 
         async def handle(request: Request) -> Response:
             began = time.perf_counter()
+            label(self.dialect.name, self.path)
             served = watch()
             request.state.allowance = None
             try:
@@ -152,35 +156,20 @@ class _Route(APIRoute):
                 raise
             except LimitReached as error:
                 request.state.allowance = error.allowance
-                response = render(self.dialect, error)
+                response = self._refuse(error)
             except Exception as error:  # noqa: BLE001 - whatever failed, the caller gets an envelope
-                response = render(self.dialect, _as_domain_error(error))
+                response = self._refuse(_as_domain_error(error))
             elapsed = (time.perf_counter() - began) * 1000
             response.headers.update(self.dialect.headers(request.state.allowance, elapsed))
-            response.headers["x-request-id"] = request_id(request.scope)
             if served:
                 response.headers["x-parley-route"] = _told(served)
-            self._log(request, response, elapsed)
             return response
 
         return handle
 
-    def _log(self, request: Request, response: Response, elapsed_ms: float) -> None:
-        """One line a request: who asked for what and how it went, never what was said."""
-        caller: Caller | None = getattr(request.state, "caller", None)
-        log.info(
-            "request",
-            extra={
-                "request_id": response.headers["x-request-id"],
-                "dialect": self.dialect.name,
-                "method": request.method,
-                "route": self.path,
-                "status": response.status_code,
-                "elapsed_ms": round(elapsed_ms, 1),
-                "tenant": caller and caller.tenant.id,
-                "key_id": caller and caller.key_id,
-            },
-        )
+    def _refuse(self, error: ParleyError) -> Response:
+        work.failed(error.code, is_limit=isinstance(error, RateLimited))
+        return render(self.dialect, error)
 
 
 class _PublicRoute(_Route):

@@ -24,7 +24,8 @@ class TurnWatch:
         self._dialect = dialect
         asked = spans.current()
         self._waited_ms = asked.elapsed_ms if asked else 0.0
-        self._span = Span(f"chat {self._model}", kind="internal", parent=asked and asked.trace)
+        parent = asked.trace if asked else None
+        self._span = Span(f"chat {self._model}", kind="internal", parent=parent)
         self._is_first = True
         spans.bind(turn_id=str(reply.id), tenant=caller.tenant.id)
         self._span.attributes |= {

@@ -99,7 +99,8 @@ def _is_foreign(record: logging.LogRecord) -> bool:
 
 def _places(trace: TracebackType | None) -> list[str]:
     return [
-        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)
+        f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}"
+        for frame, line in traceback.walk_tb(trace)
     ]
 
 

@@ -18,6 +18,7 @@ from parley.adapters.dynamodb.items import Item, decode, encode
 from parley.adapters.dynamodb.keys import Key, Range
 from parley.domain.errors import Conflict, StoreUnavailable
 from parley.ports import Clock
+from parley.telemetry.spans import measure
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -189,9 +190,21 @@ def update(
     )
 
 
-def delete(table: str, key: Key) -> Write:
-    """Remove an item, if it is there."""
-    return _write("Delete", table, None, {}, Key=encode(key._asdict()))
+def delete(
+    table: str,
+    key: Key,
+    *,
+    condition: str | None = None,
+    values: Mapping[str, str | int] | None = None,
+) -> Write:
+    """Remove an item, if it is there.
+
+    Args:
+        condition: names attributes of it as `#name` and values as `:name`; where there is no item,
+            it has no attributes.
+        values: the values by their names without the colon.
+    """
+    return _write("Delete", table, condition, values or {}, Key=encode(key._asdict()))
 
 
 def assignments(item: Item) -> tuple[str, dict[str, str | int]]:
@@ -412,12 +425,15 @@ class Database:
                 patience.after_throttling()
 
     def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        began = time.perf_counter()
         try:
             answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
         except ClientError as error:
             raise (_refusal(error) or domain_error(error)) from error
         except BotoCoreError as error:
             raise domain_error(error) from error
+        finally:
+            measure("StoreLatency", (time.perf_counter() - began) * 1000)
         return answer
 
 
