@@ -10,6 +10,11 @@ from tests.e2e.conftest import Stack, running
 
 PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 
+KEY = "sk_test_conformance"
+"""Of a tenant whose every model is the scripted one: it plays the script in the last message."""
+
+collect_ignore = ["python"]  # run in environments of their own, by test_python_clients.py
+
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
