@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import logging
 import re
 import ssl
 import threading
@@ -22,10 +23,14 @@ from parley.adapters.models.openai_compatible.requests import body
 from parley.adapters.models.openai_compatible.sse import EventReader, EventTooLong, ServerSentEvent
 from parley.adapters.models.patience import Patience
 from parley.domain.abilities import ABILITIES, check_abilities
+from parley.domain.addresses import is_metadata_address
 from parley.domain.errors import ModelUnavailable, StoreUnavailable
 from parley.domain.routes import MaxTokensField, TimeLimits
 from parley.domain.turns import CompletionRequest, ModelEvent
 from parley.domain.words import in_words
+from parley.telemetry.spans import propagated
+
+log = logging.getLogger(__name__)
 
 LONGEST_EVENT = 16 * 1024 * 1024
 """Bytes of one event of a stream, or of a whole answer that isn't one."""
@@ -168,6 +173,7 @@ class OpenAICompatibleModel:
             request, context_window=self.context_window, max_tokens_field=self._max_tokens_field
         )
         headers = self._headers.copy()
+        headers.update(propagated())
         if key:
             headers["Authorization"] = f"Bearer {key}"
         client = self._client()
@@ -218,13 +224,27 @@ class OpenAICompatibleModel:
 
 
 class _Watch:
-    """Notices whether a request needed a new connection."""
+    """Notices whether a request needed a new connection, and cuts one that it must not have."""
 
     def __init__(self) -> None:
         self.connected = False
 
-    async def __call__(self, name: str, _: Mapping[str, Any]) -> None:
-        self.connected = self.connected or name == "connection.connect_tcp.started"
+    async def __call__(self, name: str, about: Mapping[str, Any]) -> None:
+        """Be told by httpcore of what it does.
+
+        Raises:
+            ModelError: the server's name led to where credentials are told. Only the connection
+                itself shows that: a name may lead elsewhere each time it is looked up.
+        """
+        if name == "connection.connect_tcp.started":
+            self.connected = True
+        elif name == "connection.connect_tcp.complete":
+            connection = about["return_value"]
+            peer = connection.get_extra_info("server_addr")
+            if peer and is_metadata_address(str(peer[0])):
+                await connection.aclose()
+                log.warning("a model's server has a link-local address, where none is asked")
+                raise misconfigured()
 
 
 @functools.cache
