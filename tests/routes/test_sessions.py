@@ -1,8 +1,15 @@
 """Every route of the sessions dialect, through the deployed entry point and its event file."""
 
 import json
+from asyncio import AbstractEventLoop
+from typing import Any
 
-from tests.routes.conftest import CHAT, Invoke
+import pytest
+
+from parley.bootstrap import Services
+from parley.domain.conversations import Scope
+from parley.domain.ids import ConversationId
+from tests.routes.conftest import CHAT, NOW, Invoke, Reply
 
 
 def test_create_chat_answers_with_the_new_chat(invoke: Invoke) -> None:
@@ -98,3 +105,216 @@ def test_get_history_shows_thoughts_and_calls(invoke: Invoke, stored_chat: str) 
     (call,) = sent["toolCalls"]
     assert call["function"] == {"name": "f", "arguments": '{"x": 1}'}
     assert invoke("sessions/get_history", query=None).json["messages"][-1] == sent
+
+
+# Tools --------------------------------------------------------------------------------------------
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "forecast",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}},
+                "required": ["city"],
+            },
+        },
+    }
+]
+
+
+def script(*steps: dict[str, Any]) -> str:
+    return f"script:{json.dumps(steps)}"
+
+
+def call(invoke: Invoke, *cities: str) -> list[str]:
+    """Have the model ask for forecasts; the ids of its calls."""
+    steps = [{"call": "forecast", "arguments": {"city": city}} for city in cities]
+    reply = invoke("sessions/send_message", content=script(*steps), tools=TOOLS)
+    assert reply.status == 201
+    return [each["id"] for each in reply.json["toolCalls"]]
+
+
+def give(invoke: Invoke, results: dict[str, str], **fields: Any) -> Reply:
+    """Say what calls have come to."""
+    told = [{"toolCallId": id_, "content": text} for id_, text in results.items()]
+    return invoke("sessions/send_message", role="tool", toolResults=told, **fields)
+
+
+def history(invoke: Invoke) -> list[Any]:
+    shown: list[Any] = invoke("sessions/get_history", query=None).json["messages"]
+    return shown
+
+
+def told(invoke: Invoke) -> list[Any]:
+    """What the model is told in the turn that follows."""
+    reply = invoke("sessions/send_message", content=script({"echo": "request"}))
+    messages: list[Any] = json.loads(reply.json["content"])["messages"]
+    return messages[:-1]
+
+
+def test_send_message_goes_on_with_the_results_of_calls(invoke: Invoke, stored_chat: str) -> None:
+    gondar, axum = call(invoke, "Gondar", "Axum")
+
+    reply = give(invoke, {axum: "23 degrees", gondar: "19 degrees"})
+
+    assert reply.status == 201
+    assert reply.json["content"].endswith("which says: 23 degrees")
+    _, asked, given, answered = history(invoke)
+    assert asked["finishReason"] == "tool_calls"
+    assert [each["function"]["name"] for each in asked["toolCalls"]] == ["forecast", "forecast"]
+    assert (given["role"], given["content"], given["status"]) == ("tool", "", "completed")
+    assert given["toolResults"] == [
+        {"toolCallId": axum, "content": "23 degrees"},
+        {"toolCallId": gondar, "content": "19 degrees"},
+    ]
+    assert answered == reply.json
+    assert answered["toolResults"] == []
+    *_, question, calls, first, second, answer = told(invoke)
+    assert question["role"] == "user"
+    assert [each["id"] for each in calls["tool_calls"]] == [gondar, axum]
+    assert first == {"role": "tool", "text": "19 degrees", "tool_call_id": gondar}
+    assert second == {"role": "tool", "text": "23 degrees", "tool_call_id": axum}
+    assert answer == {"role": "assistant", "text": answered["content"]}
+
+
+def test_send_message_can_call_again_after_results(invoke: Invoke, stored_chat: str) -> None:
+    (first,) = call(invoke, "Gondar")
+    reply = give(invoke, {first: "19 degrees"}, tools=TOOLS, tool_choice="required")
+    (second,) = reply.json["toolCalls"]
+    assert second["function"] == {"name": "forecast", "arguments": '{"city": "text"}'}
+    assert give(invoke, {second["id"]: "no such city"}).status == 201
+    assert [message["role"] for message in history(invoke)] == [
+        *("user", "assistant"),
+        *("tool", "assistant"),
+        *("tool", "assistant"),
+    ]
+
+
+def test_send_message_streams_calls_and_the_reply_to_their_results(
+    invoke: Invoke, stored_chat: str
+) -> None:
+    steps = script({"call": "forecast", "arguments": {"city": "Gondar"}})
+    called = invoke("sessions/send_message", content=steps, tools=TOOLS, stream=True)
+    deltas = [
+        delta
+        for line in called.text.split("\n\n")[:-2]
+        for delta in json.loads(line[6:])["choices"][0]["delta"].get("tool_calls", ())
+    ]
+    arguments = "".join(delta["function"]["arguments"] for delta in deltas)
+    assert json.loads(arguments) == {"city": "Gondar"}
+    assert '"finish_reason":"tool_calls"' in called.text
+
+    answered = give(invoke, {deltas[0]["id"]: "19 degrees"}, stream=True)
+
+    assert answered.status == 200
+    assert answered.text.endswith("data: [DONE]\n\n")
+    assert history(invoke)[-1]["content"].endswith("which says: 19 degrees")
+
+
+def test_send_message_takes_tools_and_a_form_for_one_turn(invoke: Invoke, stored_chat: str) -> None:
+    form = {"type": "json_object"}
+    asked = invoke(
+        "sessions/send_message",
+        content=script({"echo": "request"}),
+        tools=TOOLS,
+        tool_choice="none",
+        parallel_tool_calls=False,
+        response_format=form,
+        reasoning_effort="low",
+    )
+    request = json.loads(asked.json["content"])
+    assert [tool["name"] for tool in request["tools"]] == ["forecast"]
+    assert request["tool_choice"] == {"mode": "none"}
+    assert request["parallel_tool_calls"] is False
+    assert request["response_format"] == {"strict": False}
+    assert request["reasoning_effort"] == "low"
+    plain = invoke("sessions/send_message", content=script({"echo": "request"}))
+    assert json.loads(plain.json["content"]).keys() == {"model", "messages", "parameters"}
+
+
+def test_send_message_goes_on_where_nobody_answered_the_calls(
+    invoke: Invoke, stored_chat: str
+) -> None:
+    (id_,) = call(invoke, "Gondar")
+    *_, asked, result = told(invoke)
+    assert asked["tool_calls"][0]["id"] == id_
+    assert (result["role"], result["tool_call_id"]) == ("tool", id_)
+    assert give(invoke, {id_: "too late"}).status == 400
+
+
+def test_send_message_takes_results_after_a_turn_that_failed(
+    invoke: Invoke, stored_chat: str
+) -> None:
+    (id_,) = call(invoke, "Gondar")
+    assert invoke("sessions/send_message", content=script({"fail": "unavailable"})).status == 503
+    assert give(invoke, {id_: "19 degrees"}).status == 201
+    asked, given, _ = told(invoke)[-3:]
+    assert asked["tool_calls"][0]["id"] == id_
+    assert given["text"] == "19 degrees"
+
+
+def test_send_message_takes_no_results_while_a_reply_is_made(
+    invoke: Invoke, stored_chat: str, services: Services, loop: AbstractEventLoop
+) -> None:
+    (id_,) = call(invoke, "Gondar")
+    head = loop.run_until_complete(
+        services.store.get(Scope("demo"), ConversationId.parse(stored_chat))
+    )
+    loop.run_until_complete(services.store.append_turn(head, text="?", model="any", at=NOW))
+    assert give(invoke, {id_: "19 degrees"}).status == 409
+    assert len(history(invoke)) == 4
+
+
+@pytest.mark.parametrize(
+    ("results", "named"),
+    [
+        ({"call_x": "?"}, "Result 1"),
+        ({"call_1_0": "?"}, "`call_1_1` lack"),
+        ({"call_1_0": "?", "call_1_1": "?", "call_x": "?"}, "Result 3"),
+    ],
+    ids=["of no call", "of some calls", "of too many"],
+)
+def test_send_message_refuses_results_that_are_not_those_of_the_open_calls(
+    invoke: Invoke, stored_chat: str, results: dict[str, str], named: str
+) -> None:
+    call(invoke, "Gondar", "Axum")
+    before = history(invoke)
+    prefix = before[-1]["toolCalls"][0]["id"].rsplit("_", 1)[0]
+    reply = give(invoke, {id_.replace("call_1", prefix): text for id_, text in results.items()})
+    assert reply.status == 400
+    error = reply.json["error"]
+    assert error["param"] == "toolResults"
+    assert named.replace("call_1", prefix) in error["message"]
+    assert history(invoke) == before
+
+
+def test_send_message_refuses_results_of_nothing(invoke: Invoke, stored_chat: str) -> None:
+    assert give(invoke, {"call_x": "?"}).status == 400
+    invoke("sessions/send_message")
+    assert give(invoke, {"call_x": "?"}).status == 400
+    assert len(history(invoke)) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"role": "tool"}, "toolResults"),
+        ({"role": "tool", "toolResults": []}, "toolResults"),
+        ({"role": "tool", "toolResults": [{"content": "?"}]}, "toolResults.0.toolCallId"),
+        ({"role": "tool", "toolResults": [{"toolCallId": "a"}]}, "toolResults.0.content"),
+        ({"role": "assistant"}, "role"),
+        ({"content": ""}, "content"),
+        ({"content": None}, "content"),
+        ({"tools": [{"type": "function", "function": {"name": "?"}}]}, "tools.0.function.name"),
+        ({"tool_choice": "required"}, "tool_choice"),
+    ],
+)
+def test_send_message_names_the_field_that_is_wrong(
+    invoke: Invoke, stored_chat: str, fields: dict[str, Any], param: str
+) -> None:
+    reply = invoke("sessions/send_message", fields=fields)
+    assert reply.status == 400
+    assert reply.json["error"]["param"] == param
+    assert history(invoke) == []

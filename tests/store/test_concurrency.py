@@ -9,6 +9,7 @@ import pytest
 
 from parley.domain.conversations import Conversation, Message, Rating, Role, Status
 from parley.domain.errors import Conflict, NotFound
+from parley.domain.tools import ToolResult
 from tests.support.stores import Stores, completion_id, finished
 
 T = TypeVar("T")
@@ -75,6 +76,23 @@ def test_many_callers_turns_end_gap_free_in_adjacent_pairs(threadsafe_stores: St
         assert answer.text == f"re {question.text}"
         assert answer.status is Status.COMPLETED
     assert stores.settled(stores.tenant) == [answer.id.number for answer in messages[1::2]]
+
+
+def test_one_of_many_gives_the_results_of_a_call(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+    conversation = begin(stores)
+
+    async def give(caller: int) -> bool:
+        try:
+            await stores.append(conversation, "", tool_results=(ToolResult("a", f"{caller}"),))
+        except Conflict:
+            return False
+        return True
+
+    given = at_once(8, give)
+    assert sorted(given) == [False] * 7 + [True]
+    _, (said, _) = read(stores, conversation)
+    assert said.tool_results == (ToolResult("a", f"{given.index(True)}"),)
 
 
 def test_readers_never_see_half_a_turn(threadsafe_stores: Stores) -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from parley.domain.conversations import FinishReason, Message, Role, Scope, Status, Usage
-from parley.domain.errors import ConversationFull, NotFound
+from parley.domain.errors import Conflict, ConversationFull, NotFound
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
-from parley.domain.tools import ToolCall
+from parley.domain.tools import ToolCall, ToolResult
 from tests.support.stores import Stores, finished
 
 pytestmark = pytest.mark.anyio
@@ -78,6 +78,47 @@ async def test_a_conversation_without_numbers_left_is_full(stores: Stores, count
     with pytest.raises(ConversationFull):
         await stores.append(replace(full, message_count=0))
     await stores.append(conversation)
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        (ToolResult("a", "23 degrees"),),
+        (ToolResult("a", ""), ToolResult("b", "\x1b[1m{ሰ}\x1b[0m"), ToolResult("a", "again")),
+        (ToolResult("a", "x" * 600_000), ToolResult("b", "y" * 390_000)),
+    ],
+    ids=["one", "several", "long ones"],
+)
+async def test_results_of_calls_are_a_message_of_their_own(
+    stores: Stores, results: tuple[ToolResult, ...]
+) -> None:
+    conversation = await stores.begin()
+    said, reply = await stores.append(conversation, "", tool_results=results)
+    assert said == Message(
+        id=MessageId(conversation.id, 1),
+        role=Role.TOOL,
+        text="",
+        status=Status.COMPLETED,
+        created_at=stores.clock.now(),
+        tool_results=results,
+    )
+    _, newest = await stores.conversations.get_with_newest(stores.scope, conversation.id, 2)
+    assert newest == (said, reply)
+    _, read = await stores.conversations.get_message(stores.scope, said.id)
+    assert read == said
+
+
+async def test_results_are_appended_only_to_what_was_said_when_they_were_made(
+    stores: Stores,
+) -> None:
+    outdated = await stores.begin()
+    await stores.append(outdated)
+    with pytest.raises(Conflict):
+        await stores.append(outdated, "", tool_results=(ToolResult("a", "23 degrees"),))
+    head, newest = await stores.conversations.get_with_newest(stores.scope, outdated.id, 9)
+    assert len(newest) == 2
+    said, _ = await stores.append(head, "", tool_results=(ToolResult("a", "23 degrees"),))
+    assert said.id.sequence == 3
 
 
 # Settling ----------------------------------------------------------------------------------------

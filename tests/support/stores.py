@@ -35,6 +35,7 @@ from parley.domain.conversations import (
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.sockets import ChatRef, Connection
 from parley.domain.tenants import KeyKind
+from parley.domain.tools import ToolResult
 from parley.domain.turns import UsageRecord
 from parley.ports import (
     CompletionStore,
@@ -112,7 +113,11 @@ class Stores:
         return conversation
 
     async def append(
-        self, conversation: Conversation, text: str = "Hello?", product_ids: tuple[int, ...] = ()
+        self,
+        conversation: Conversation,
+        text: str = "Hello?",
+        product_ids: tuple[int, ...] = (),
+        tool_results: tuple[ToolResult, ...] = (),
     ) -> tuple[Message, Message]:
         return await self.conversations.append_turn(
             conversation,
@@ -120,6 +125,7 @@ class Stores:
             model="a-model",
             at=self.clock.now(),
             product_ids=product_ids,
+            tool_results=tool_results,
         )
 
     async def settle(self, reply: Message) -> bool:
