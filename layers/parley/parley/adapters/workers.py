@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from parley.adapters import values
 from parley.adapters.aws import CONFIG, domain_error, in_thread
 from parley.domain.sockets import Job
+from parley.telemetry.spans import propagated
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -46,9 +47,9 @@ class LambdaWorkers:
 
 
 def to_payload(job: Job) -> bytes:
-    """A job as the event of an invocation."""
+    """A job as the event of an invocation, in the trace that asks for it."""
     name, value = values.jobs.dump(job)
-    return json.dumps({"job": name, "of": json.loads(value)}).encode()
+    return json.dumps({"job": name, "of": json.loads(value), **propagated()}).encode()
 
 
 def from_event(event: Mapping[str, object]) -> Job:

@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley.telemetry import spans, work
-from parley.telemetry.spans import Span
+from parley.telemetry.spans import SERVER, Span
 from parley.telemetry.traces import parse
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
@@ -32,7 +32,7 @@ class Observed:
         headers = Headers(scope=scope)
         method = scope["method"] if scope["method"] in _METHODS else _OTHER
         parent = parse(headers.getlist("traceparent"), headers.getlist("tracestate"))
-        span = Span(method, kind="server", parent=parent)
+        span = Span(method, kind=SERVER, parent=parent)
         span.attributes["http.request.method"] = method
         request = self._identify(scope)
         status: int | None = None

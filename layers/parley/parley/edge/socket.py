@@ -9,7 +9,6 @@ import asyncio
 import base64
 import json
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -17,13 +16,19 @@ from typing import Any, Self, TypeVar
 from parley.adapters.workers import from_event
 from parley.bootstrap_live import live_chats
 from parley.dialects.tenant.errors import envelope
-from parley.domain.errors import InvalidRequest, ParleyError
-from parley.domain.sockets import Job
+from parley.domain.errors import InvalidRequest, ParleyError, RateLimited
+from parley.domain.sockets import Connection, Job
 from parley.edge.statuses import status_of
+from parley.telemetry import spans, work
+from parley.telemetry.spans import SERVER, Span
+from parley.telemetry.traces import TraceContext, read
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+TENANT = "tenant"
+"""The dialect that live chats are part of."""
 
 Event = Mapping[str, Any]
 Handler = Callable[[Event, Any], dict[str, Any]]
@@ -91,25 +96,22 @@ def socket_handler(answer: Callable[[SocketEvent], Awaitable[None]]) -> Handler:
             await answer(event)
         except Exception as error:  # noqa: BLE001 - whatever failed, the client gets an envelope
             shown = as_domain_error(error)
+            work.failed(shown.code, is_limit=isinstance(shown, RateLimited))
             status = status_of(shown)
             return {"statusCode": status, "body": json.dumps(envelope(shown, status))}
         return {"statusCode": 200}
 
-    def handler(event: Event, _context: Any) -> dict[str, Any]:
-        began = time.perf_counter()
-        happened = SocketEvent.read(event)
-        answered = _run(handle(happened))
-        log.info(
-            "socket",
-            extra={
-                "request_id": happened.request_id,
-                "connection": happened.connection,
-                "route": event["requestContext"]["routeKey"],
-                "status": answered["statusCode"],
-                "elapsed_ms": round((time.perf_counter() - began) * 1000, 1),
-            },
-        )
+    async def observed(event: SocketEvent, route: str) -> dict[str, Any]:
+        parent = read(event.headers)
+        span = Span(f"WS {route}", kind=SERVER, parent=parent)
+        span.attributes |= {"dialect": TENANT, "http.route": route}
+        with spans.entered(span, request_id=event.request_id, connection=event.connection):
+            answered = await handle(event)
+            work.leave(span, answered["statusCode"])
         return answered
+
+    def handler(event: Event, _context: Any) -> dict[str, Any]:
+        return _run(observed(SocketEvent.read(event), event["requestContext"]["routeKey"]))
 
     return handler
 
@@ -117,12 +119,21 @@ def socket_handler(answer: Callable[[SocketEvent], Awaitable[None]]) -> Handler:
 def job_handler(perform: Callable[[Job], Coroutine[Any, Any, None]]) -> Handler:
     """A handler for invocations that carry a job."""
 
-    def handler(event: Event, _context: Any) -> dict[str, Any]:
-        began = time.perf_counter()
-        job = from_event(event)
-        _run(perform(job))
-        elapsed = round((time.perf_counter() - began) * 1000, 1)
-        log.info("job", extra={"job": type(job).__name__, "elapsed_ms": elapsed})
+    async def observed(job: Job, parent: TraceContext | None, request: str) -> None:
+        span = Span(f"job {type(job).__name__}", kind="consumer", parent=parent)
+        span.attributes["dialect"] = TENANT
+        connection = job.connection if isinstance(job.connection, Connection) else None
+        told = {"tenant": connection.tenant, "connection": connection.id} if connection else {}
+        status = 500
+        with spans.entered(span, request_id=request, **told):
+            try:
+                await perform(job)
+                status = 200
+            finally:
+                work.leave(span, status)
+
+    def handler(event: Event, context: Any) -> dict[str, Any]:
+        _run(observed(from_event(event), read(event), context.aws_request_id))
         return {}
 
     return handler

@@ -12,6 +12,9 @@ from parley.telemetry.traces import TraceContext
 
 log = logging.getLogger("parley.telemetry")
 
+SERVER: Final = "server"
+"""The kind of work that somebody waits for the answer of."""
+
 ANY: Final = "-"
 """Stands for a dimension's value where there is none."""
 

@@ -6,9 +6,12 @@ it weren't there, and a new trace begins.
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Final, Self
+
+NAMES: Final = ("traceparent", "tracestate")
+"""Of the headers."""
 
 SAMPLED = 0x01
 """The one flag of version 00; whoever asks has kept its part of the trace."""
@@ -76,6 +79,11 @@ def parse(parents: Sequence[str], states: Sequence[str] = ()) -> TraceContext | 
         return None
     flags = int(found["flags"], 16) & SAMPLED
     return TraceContext(found["trace"], found["span"], flags, _state(",".join(states)))
+
+
+def read(headers: Mapping[str, Any]) -> TraceContext | None:
+    """The same of headers that have one value each, by names in lower case."""
+    return parse(*([headers[name]] if name in headers else [] for name in NAMES))
 
 
 def _state(said: str) -> str:

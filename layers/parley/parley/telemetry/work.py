@@ -3,7 +3,7 @@
 from typing import Final
 
 from parley.telemetry import spans
-from parley.telemetry.spans import ANY, Span
+from parley.telemetry.spans import ANY, SERVER, Span
 
 _SETS: Final = ((), ("Dialect",))
 """What its metrics are kept by."""
@@ -39,6 +39,7 @@ def leave(span: Span, status: int | None) -> None:
             span.measure("ServerErrors", 1)
     if span.error is not None:
         span.measure("Errors", 1)
-    span.measure("Requests", 1)
-    span.measure("Latency", span.elapsed_ms)
+    if span.kind == SERVER:  # a job was asked for by a request, which has been counted
+        span.measure("Requests", 1)
+        span.measure("Latency", span.elapsed_ms)
     span.end({"Dialect": span.attributes.get("dialect", ANY)}, _SETS)

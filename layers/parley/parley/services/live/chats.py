@@ -45,6 +45,7 @@ from parley.services.live.courier import Courier
 from parley.services.live.replies import Replies
 from parley.services.live.wire import TEXT_BYTES, Wire, size
 from parley.services.turns import Turns
+from parley.telemetry import spans, work
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +125,7 @@ class LiveChats:
         """
         caller = await self._credentials.authenticate(handshake.credential)
         caller.check_scope(SCOPE)
+        spans.bind(tenant=caller.tenant.id, key_id=caller.key_id)
         user = caller.owner(_needed(handshake.user, "user_id"))
         chat = ConversationId.parse(_needed(handshake.chat, "chat_id"))
         last_seen = _position(handshake.last_seen)
@@ -201,6 +203,7 @@ class LiveChats:
         return connection
 
     async def _take(self, connection: Connection, frame: str) -> None:
+        spans.bind(tenant=connection.tenant, key_id=connection.key_id)
         caller = await self._caller(connection)
         await self._admit(caller, connection)
         said = self._wire.read(frame)
@@ -266,6 +269,7 @@ class LiveChats:
         client_id: str | None = None,
     ) -> None:
         """Tell one connection of an error, in order with all else that it is told."""
+        work.failed(error.code, is_limit=isinstance(error, RateLimited))
         event = ErrorOccurred(self._wire.describe(error), message, client_id, to=connection.id)
         await self._events.append(connection.chat, event, at=self._clock.now())
         await self._deliver(connection)
