@@ -238,12 +238,19 @@ class MemoryConversations:
         """Keep the pending replies of stateless completions for a day."""
         with self._lock:
             self.requests.check(once)
-            if any((scope.tenant, reply.id) in self._completions for reply in replies):
+            begun = {
+                (scope.tenant, reply.id): (
+                    scope.user,
+                    reply.created_at + COMPLETION_LIFETIME,
+                    replace(reply, origin=_copy_origin(reply.origin)),
+                )
+                for reply in replies
+            }
+            taken = {name: self._completions[name] for name in begun if name in self._completions}
+            # A single write that is repeated can't be told from the first one.
+            if taken and (taken != begun or len(replies) > 1 or once is not None):
                 raise Conflict("This completion id is taken.")
-            for reply in replies:
-                kept = replace(reply, origin=_copy_origin(reply.origin))
-                until = reply.created_at + COMPLETION_LIFETIME
-                self._completions[scope.tenant, reply.id] = (scope.user, until, kept)
+            self._completions |= begun
             self.requests.note(once, None, [reply.id for reply in replies])
 
     async def request_stop(self, scope: Scope, reply: MessageId) -> None:

@@ -20,12 +20,24 @@ from parley.adapters.dynamodb.client import (
     update,
 )
 from parley.adapters.dynamodb.items import Item
+from parley.adapters.dynamodb.journal import Journal
 from parley.adapters.dynamodb.keys import Key, Range
-from parley.domain.conversations import Conversation, Message, Page, Rating, Role, Scope, Status
-from parley.domain.errors import Conflict, ConversationFull, NotFound, StoreUnavailable
+from parley.adapters.dynamodb.requests import DynamoRequests
+from parley.domain.conversations import (
+    Conversation,
+    Message,
+    Origin,
+    Page,
+    Rating,
+    Role,
+    Scope,
+    Status,
+)
+from parley.domain.errors import Conflict, ConversationFull, NotFound, TurnInProgress
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
+from parley.domain.once import Once, Repeated
 from parley.domain.tools import ToolResult
-from parley.domain.turns import UsageRecord
+from parley.domain.turns import Checkpoint, UsageRecord
 from parley.ports import Clock
 
 COMPLETION_LIFETIME = timedelta(days=1)
@@ -37,8 +49,6 @@ _HAS_SETUP = "setup"
 _STOP = "stop_requested"
 """Attribute of a reply that is to be stopped."""
 
-_READS_FOR_A_SNAPSHOT = 5
-
 
 class DynamoConversations:
     """The `ConversationStore` on DynamoDB."""
@@ -48,12 +58,14 @@ class DynamoConversations:
         self._tables = tables
         self._table = tables.conversations
         self._clock = clock
+        self._requests = DynamoRequests(database, tables, clock)
+        self._journal = Journal(database, clock)
 
     # Conversations -----------------------------------------------------------------------------
 
     @in_thread
-    def create(self, conversation: Conversation) -> None:
-        """Keep head, setup, alias and the entry in the user's list: one transaction."""
+    def create(self, conversation: Conversation, *, once: Once | None = None) -> None:
+        """Keep head, setup, alias, the entry in the user's list and the note: one transaction."""
         tenant = conversation.tenant
         head, entry = items.from_conversation(conversation), Item()
         writes: list[Write] = []
@@ -69,9 +81,13 @@ class DynamoConversations:
             writes.append(put_new(self._table, keys.alias(tenant, conversation.alias), pointer))
         writes.append(put(self._table, _entry(conversation), entry))
         writes.append(put_new(self._table, keys.head(tenant, conversation.id), head))
+        if once is not None:
+            writes.insert(0, self._requests.begins_conversation(once, conversation.id))
         try:
             self._database.transact(writes)
         except ConditionFailed as refusal:
+            if once is not None:
+                self._requests.check(refusal, 0)
             taken = "conversation id" if refusal.failed[-1] else "alias"
             raise Conflict(f"This {taken} is taken.") from refusal
 
@@ -89,22 +105,27 @@ class DynamoConversations:
         """Read setup, head and newest messages: one query, backwards.
 
         A query isn't isolated from a transaction that commits meanwhile: it may see the head
-        before and the messages after an append, or the other way round. Then it is made again.
+        before and the messages after an append, or the other way round, or one message of the two.
+        The conversation is then read as of the newest turn that it has seen all of: what it hasn't
+        seen wasn't acknowledged before the query began.
         """
-        for _ in range(_READS_FOR_A_SNAPSHOT):
-            found = self._database.query(
-                self._table,
-                keys.messages_and_head(scope.tenant, conversation),
-                limit=limit + 2,
-                newest_first=True,
-            )
-            head = _visible(scope, conversation, found)
-            messages = [item for item in found if keys.sequence(item["sk"]) is not None][:limit]
-            messages.reverse()
-            if _are_newest(messages, limit, head["message_count"]):
-                others = [item for item in found if keys.sequence(item["sk"]) is None]
-                return self._read(scope, conversation, others + messages)
-        raise StoreUnavailable("The conversation is too busy right now. Please try again.")
+        found = self._database.query(
+            self._table,
+            keys.messages_and_head(scope.tenant, conversation),
+            limit=limit + 2,
+            newest_first=True,
+        )
+        head = _visible(scope, conversation, found)
+        messages = [item for item in found if keys.sequence(item["sk"]) is not None][:limit]
+        messages.reverse()
+        if not _are_newest(messages, limit, head["message_count"]):
+            count = _whole_turns(messages)
+            if count < head["message_count"]:
+                self._check_visible(scope, conversation)
+            head["message_count"] = count
+            messages = self._newest(scope.tenant, conversation, messages, limit, count)
+        others = [item for item in found if keys.sequence(item["sk"]) is None]
+        return self._read(scope, conversation, others + messages)
 
     @in_thread
     def list_conversations(
@@ -295,8 +316,11 @@ class DynamoConversations:
         at: datetime,
         product_ids: tuple[int, ...] = (),
         tool_results: tuple[ToolResult, ...] = (),
+        origin: Origin | None = None,
+        once: Once | None = None,
+        alone: bool = False,
     ) -> tuple[Message, Message]:
-        """Append both messages and move the head's counter: one transaction.
+        """Append both messages, move the head's counter and note the request: one transaction.
 
         The counter numbers the messages, and the transaction happens only where the counter is
         still what the numbers were taken from:
@@ -315,8 +339,7 @@ class DynamoConversations:
         count = conversation.message_count
         patience = self._database.patience()
         while True:
-            if count + 2 > MAX_SEQUENCE:
-                raise ConversationFull("This conversation is full. Please start a new one.")
+            self._check_space(count, once)
             user = Message(
                 id=MessageId(conversation.id, count + 1),
                 role=Role.TOOL if tool_results else Role.USER,
@@ -333,10 +356,16 @@ class DynamoConversations:
                 created_at=at,
                 model=model,
                 product_ids=product_ids,
+                origin=origin,
             )
+            writes = self._turn(count, conversation.tenant, user, reply)
+            if once is not None:
+                writes.append(self._requests.begins_turns(once, conversation.id, [reply.id]))
             try:
-                self._database.try_transact(self._turn(count, conversation.tenant, user, reply))
+                self._database.try_transact(writes)
             except ConditionFailed as refusal:
+                if once is not None:
+                    self._requests.check(refusal, -1)
                 head = refusal.found[0]
                 outdated = patience.after_collision()
             except Contended:
@@ -345,80 +374,127 @@ class DynamoConversations:
             else:
                 return user, reply
             if outdated:
-                # A query, though of one item: a function that takes turns may make no other read.
-                key = keys.head(conversation.tenant, conversation.id)
-                found = self._database.query(self._table, Range(key.pk, key.sk, key.sk))
-                head = found[0] if found else None
+                head = self._head(conversation.tenant, conversation.id)
             if head is None or "deleted_at" in head:
                 raise _no_such_conversation()
             count = head["message_count"]
-            if tool_results and count != conversation.message_count:
-                raise Conflict("Something else was said in this conversation in the meantime.")
+            if count != conversation.message_count:
+                _check_that_it_may_follow(alone=alone, answers_calls=bool(tool_results))
 
     @in_thread
     def request_stop(self, scope: Scope, reply: MessageId) -> None:
-        """Read the head, then mark the reply, if it is pending: one read, one write."""
-        self._check_scope(scope, reply)
+        """Mark the reply, if it is pending: one write, and for a stored one a read of the head."""
+        table, key = self._place(scope.tenant, reply)
+        is_reply = "#role = :assistant"
+        values: dict[str, str | int] = {"assistant": Role.ASSISTANT.value}
+        if not reply.is_completion:
+            self._check_scope(scope, reply)
+        elif scope.user is not None:
+            is_reply += " AND #user = :user"
+            values["user"] = scope.user
         mark = update(
-            self._table,
-            keys.message(scope.tenant, reply),
+            table,
+            key,
             f"SET #{_STOP} = :yes",
-            {"yes": 1, "assistant": Role.ASSISTANT.value, "pending": Status.PENDING.value},
-            condition="#role = :assistant AND #status = :pending",
+            {**values, "yes": 1, "pending": Status.PENDING.value},
+            condition=f"{is_reply} AND #status = :pending",
         )
         try:
             self._database.write(mark)
         except ConditionFailed as refusal:
             found = refusal.found[0]
-            if found is None or found["role"] != Role.ASSISTANT:
+            if found is None or found["role"] != Role.ASSISTANT or not self._owns(scope, found):
                 raise _no_such_message() from refusal
 
     @in_thread
     def stop_requested(self, tenant: str, reply: MessageId) -> bool:
-        """Read head and reply: one batch."""
-        wanted = keys.head(tenant, reply.conversation), keys.message(tenant, reply)
-        found = self._database.get_many(self._table, wanted)
-        head, message = (found.get(key) for key in wanted)
-        return head is None or "deleted_at" in head or message is None or _STOP in message
+        """Read the reply: one read."""
+        found = self._database.get(*self._place(tenant, reply))
+        return found is None or _STOP in found or found["status"] != Status.PENDING
 
     @in_thread
-    def settle_turn(self, reply: Message, record: UsageRecord) -> bool:
-        """Settle the reply and write the ledger line: one transaction."""
-        return self._settle(
-            self._table, keys.message(record.tenant, reply.id), reply, record, lifetime={}
-        )
+    def checkpoint(self, tenant: str, reply: MessageId, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint beside the reply: one write."""
+        self._journal.add(*self._place(tenant, reply), checkpoint)
+
+    @in_thread
+    def checkpoints(
+        self, tenant: str, reply: MessageId, *, after: int = 0
+    ) -> tuple[Checkpoint, ...]:
+        """Read the checkpoints beside the reply: one query."""
+        return self._journal.read(*self._place(tenant, reply), after=after)
+
+    @in_thread
+    def last_sign(self, tenant: str, reply: MessageId) -> datetime | None:
+        """Read the newest checkpoint beside the reply: one query."""
+        return self._journal.last_sign(*self._place(tenant, reply))
+
+    @in_thread
+    def settle(
+        self, reply: Message, record: UsageRecord, *, last: Checkpoint | None = None
+    ) -> bool:
+        """Change the reply, write the ledger line and keep the last checkpoint: one transaction.
+
+        What of a long text doesn't fit into the reply's item is written before it.
+        """
+        table, key = self._place(record.tenant, reply.id)
+        lifetime: Item = {"expires_at": _expiry(record.at)} if reply.id.is_completion else {}
+        text, parts = texts.store(key, items.body_of(reply))
+        self._database.put_many(table, ((part, {**item, **lifetime}) for part, item in parts))
+        changes, values = assignments({**items.from_outcome(reply), **text, **lifetime})
+        writes = [
+            update(
+                table,
+                key,
+                changes,
+                {**values, "pending": Status.PENDING.value},
+                condition="#status = :pending",
+            ),
+            put_new(
+                self._tables.ledger,
+                keys.ledger_line(record.tenant, record.at, record.turn),
+                items.from_record(record),
+            ),
+        ]
+        if last is not None:
+            writes.append(self._journal.addition(table, key, last))
+        try:
+            self._database.transact(writes)
+        except ConditionFailed as refusal:
+            if refusal.found[0] is None:
+                # Its conversation is deleted, so nothing else would ever remove these.
+                self._database.delete_many(table, (part for part, _ in parts))
+            return False
+        return True
 
     # Stateless completions ---------------------------------------------------------------------
 
     @in_thread
-    def begin_completion(self, scope: Scope, reply: Message) -> None:
-        """Keep a pending reply: one write."""
-        key = keys.completion(scope.tenant, reply.id)
-        item: Item = {
-            **items.from_message(reply),
-            "text": reply.text,
-            "user": scope.user,
-            "expires_at": _expiry(reply.created_at),
-        }
+    def begin_completions(
+        self, scope: Scope, replies: Sequence[Message], *, once: Once | None = None
+    ) -> None:
+        """Keep pending replies: one write, or one transaction with the note of the request."""
+        stored: list[tuple[Key, Item]] = []
+        for reply in replies:
+            item = {
+                **items.from_message(reply),
+                "text": reply.text,
+                "user": scope.user,
+                "expires_at": _expiry(reply.created_at),
+            }
+            stored.append((keys.completion(scope.tenant, reply.id), item))
+        if len(stored) == 1 and once is None:
+            self._begin_completion(*stored[0])
+            return
+        writes = [put_new(self._tables.transient, key, item) for key, item in stored]
+        if once is not None:
+            writes.append(self._requests.begins_turns(once, None, [each.id for each in replies]))
         try:
-            self._database.write(put_new(self._tables.transient, key, item))
+            self._database.transact(writes)
         except ConditionFailed as refusal:
-            # botocore repeats a write whose answer was lost, and then meets its own item.
-            stored = refusal.found[0] or {}
-            wanted = {name: value for name, value in item.items() if value is not None}
-            if stored != {**key._asdict(), **wanted}:
-                raise Conflict("This completion id is taken.") from refusal
-
-    @in_thread
-    def settle_completion(self, reply: Message, record: UsageRecord) -> bool:
-        """Settle a stateless completion and write the ledger line: one transaction."""
-        return self._settle(
-            self._tables.transient,
-            keys.completion(record.tenant, reply.id),
-            reply,
-            record,
-            lifetime={"expires_at": _expiry(record.at)},
-        )
+            if once is not None:
+                self._requests.check(refusal, -1)
+            raise _completion_is_taken() from refusal
 
     @in_thread
     def get_completion(self, scope: Scope, completion: MessageId) -> Message:
@@ -428,11 +504,7 @@ class DynamoConversations:
         """
         table = self._tables.transient
         item = self._database.get(table, keys.completion(scope.tenant, completion))
-        if (
-            item is None
-            or item["expires_at"] <= self._clock.now().timestamp()
-            or (scope.user is not None and item.get("user") != scope.user)
-        ):
+        if item is None or not self._owns(scope, item):
             raise _no_such_completion()
         text = texts.read(self._database, table, [item]).get(keys.of(item))
         if text is None:
@@ -474,6 +546,42 @@ class DynamoConversations:
         messages = [item for item in found if keys.sequence(item["sk"]) is not None]
         return conversation, _messages(id_, messages, bodies)
 
+    def _check_visible(self, scope: Scope, conversation: ConversationId) -> None:
+        """Make sure that messages are missing because they are new, not because they are gone.
+
+        Raises:
+            NotFound: the conversation is being deleted.
+        """
+        if not _is_visible(self._head(scope.tenant, conversation), scope):
+            raise _no_such_conversation()
+
+    def _head(self, tenant: str, conversation: ConversationId) -> Item | None:
+        # A query, though of one item: a function that takes turns may make no other read.
+        key = keys.head(tenant, conversation)
+        found = self._database.query(self._table, Range(key.pk, key.sk, key.sk))
+        return found[0] if found else None
+
+    def _newest(
+        self,
+        tenant: str,
+        id_: ConversationId,
+        messages: Sequence[Item],
+        limit: int,
+        count: int,
+    ) -> list[Item]:
+        """The newest `limit` of `count` messages; what isn't among these is read.
+
+        Raises:
+            NotFound: there are fewer, as the conversation is being deleted.
+        """
+        known = [item for item in messages if (keys.sequence(item["sk"]) or 0) <= count]
+        first = max(count - limit, 0) + 1
+        if len(known) < count - first + 1:
+            known = self._database.query(self._table, keys.messages(tenant, id_, first, count))
+        if not _are_newest(known, limit, count):
+            raise _no_such_conversation()
+        return known
+
     def _check_scope(self, scope: Scope, message: MessageId) -> None:
         """Read the head of a message's conversation.
 
@@ -492,6 +600,19 @@ class DynamoConversations:
         if head is None or "deleted_at" in head or head["user"] != user:
             raise _no_such_conversation()
         return _entry(items.to_conversation(scope.tenant, id_, head, None))
+
+    def _check_space(self, count: int, once: Once | None) -> None:
+        """Make sure that there are numbers left for another turn.
+
+        Raises:
+            Repeated: there are none, perhaps because this request took the last ones.
+            ConversationFull: there are none.
+        """
+        if count + 2 > MAX_SEQUENCE:
+            known = self._requests.known(once) if once is not None else None
+            if known is not None:
+                raise Repeated(known)
+            raise ConversationFull("This conversation is full. Please start a new one.")
 
     def _turn(self, counted: int, tenant: str, user: Message, reply: Message) -> list[Write]:
         """The writes that append a turn behind `counted` messages; the head's comes first."""
@@ -514,32 +635,28 @@ class DynamoConversations:
             writes += [put(self._table, *part) for part in parts]
         return writes
 
-    def _settle(
-        self, table: str, key: Key, reply: Message, record: UsageRecord, lifetime: Item
-    ) -> bool:
-        text, parts = texts.store(key, items.body_of(reply))
-        self._database.put_many(table, ((part, {**item, **lifetime}) for part, item in parts))
-        changes, values = assignments({**items.from_outcome(reply), **text, **lifetime})
-        settle = update(
-            table,
-            key,
-            changes,
-            {**values, "pending": Status.PENDING.value},
-            condition="#status = :pending",
-        )
-        line = put_new(
-            self._tables.ledger,
-            keys.ledger_line(record.tenant, record.at, record.turn),
-            items.from_record(record),
-        )
+    def _begin_completion(self, key: Key, item: Item) -> None:
         try:
-            self._database.transact([settle, line])
+            self._database.write(put_new(self._tables.transient, key, item))
         except ConditionFailed as refusal:
-            if refusal.found[0] is None:
-                # Its conversation is deleted, so nothing else would ever remove these.
-                self._database.delete_many(table, (part for part, _ in parts))
-            return False
-        return True
+            # botocore repeats a write whose answer was lost, and then meets its own item.
+            stored = refusal.found[0] or {}
+            wanted = {name: value for name, value in item.items() if value is not None}
+            if stored != {**key._asdict(), **wanted}:
+                raise _completion_is_taken() from refusal
+
+    def _place(self, tenant: str, reply: MessageId) -> tuple[str, Key]:
+        """Where a reply is: its table and its key."""
+        if reply.is_completion:
+            return self._tables.transient, keys.completion(tenant, reply)
+        return self._table, keys.message(tenant, reply)
+
+    def _owns(self, scope: Scope, reply: Item) -> bool:
+        """Whether a reply is in scope and alive, as far as its own item tells."""
+        if "expires_at" not in reply:
+            return True  # of a conversation, whose head tells
+        is_alive: bool = reply["expires_at"] > self._clock.now().timestamp()
+        return is_alive and (scope.user is None or reply.get("user") == scope.user)
 
 
 def _entry(conversation: Conversation) -> Key:
@@ -594,10 +711,33 @@ def _messages(
     )
 
 
+def _check_that_it_may_follow(*, alone: bool, answers_calls: bool) -> None:
+    """Refuse a turn that can't come behind what the caller hasn't seen.
+
+    Raises:
+        Conflict: it is to be alone (`TurnInProgress`), or has results of calls made before.
+    """
+    if alone:
+        raise TurnInProgress("Another turn of this conversation isn't over yet.")
+    if answers_calls:
+        raise Conflict("Something else was said in this conversation in the meantime.")
+
+
 def _are_newest(messages: Sequence[Item], limit: int, count: int) -> bool:
     """Whether these are the newest `limit` of `count` messages, in order."""
     expected = range(max(count - limit, 0) + 1, count + 1)
     return [keys.sequence(item["sk"]) for item in messages] == list(expected)
+
+
+def _whole_turns(messages: Sequence[Item]) -> int:
+    """The number of the newest message, of a whole turn, up to which none of these is missing."""
+    newest = 0
+    for item in messages:
+        sequence = keys.sequence(item["sk"]) or 0
+        if newest and sequence != newest + 1:
+            break
+        newest = sequence
+    return newest - newest % 2
 
 
 def _expiry(since: datetime) -> int:
@@ -610,6 +750,10 @@ def _no_such_conversation() -> NotFound:
 
 def _no_such_message() -> NotFound:
     return NotFound("No such message.")
+
+
+def _completion_is_taken() -> Conflict:
+    return Conflict("This completion id is taken.")
 
 
 def _no_such_completion() -> NotFound:

@@ -19,6 +19,7 @@ from parley.domain.conversations import (
     Conversation,
     FinishReason,
     Message,
+    Origin,
     Parameters,
     Rating,
     Role,
@@ -124,6 +125,7 @@ def from_message(message: Message) -> Item:
         "created_at": timestamp(message.created_at),
         "product_ids": _dump(message.product_ids) if message.product_ids else None,
         "rating": message.rating.value if message.rating else None,
+        "origin": _dump(asdict(message.origin)) if message.origin else None,
         **from_outcome(message),
     }
 
@@ -136,6 +138,8 @@ def from_outcome(message: Message) -> Item:
         "finish_reason": message.finish_reason.value if message.finish_reason else None,
         **_from_usage(message.usage),
         "error": message.error,
+        "error_message": message.error_message,
+        "ended_at": timestamp(message.ended_at) if message.ended_at else None,
         "structured": 1 if _is_structured(message) else None,
     }
 
@@ -157,6 +161,7 @@ def body_of(message: Message) -> str:
 def to_message(id_: MessageId, item: Item, body: str) -> Message:
     """The message of this item and the text that is stored with it."""
     reason, rating = item.get("finish_reason"), item.get("rating")
+    ended_at, origin = item.get("ended_at"), item.get("origin")
     parts: dict[str, Any] = json.loads(body) if "structured" in item else {"text": body}
     return Message(
         id=id_,
@@ -168,6 +173,9 @@ def to_message(id_: MessageId, item: Item, body: str) -> Message:
         finish_reason=FinishReason(reason) if reason else None,
         usage=_to_usage(item),
         error=item.get("error"),
+        error_message=item.get("error_message"),
+        ended_at=_moment(ended_at) if ended_at else None,
+        origin=Origin(**json.loads(origin)) if origin else None,
         product_ids=tuple(json.loads(item.get("product_ids", "[]"))),
         rating=Rating(rating) if rating else None,
         reasoning=parts.get("reasoning", ""),

@@ -8,6 +8,7 @@ Within a conversation's partition, sort keys are ordered so that one backward qu
 turn needs and nothing else:
 
     body#…              long texts in parts
+    journal#…           what running turns have kept so far
     message#0000001     the messages
     message#0000002
     ~head               title, counter and so on: rewritten by every turn, so kept small
@@ -168,6 +169,11 @@ def listed_completion(sort_key: str) -> MessageId:
 def completion(tenant: str, completion: MessageId) -> Key:
     """The reply of a stateless completion."""
     return Key(f"{_tenant(tenant)}#R#{completion.number}", "reply")
+
+
+def once(tenant: str, name: str) -> Key:
+    """A request that carries an idempotency key."""
+    return Key(f"{_tenant(tenant)}#I#{_name(name)}", "request")
 
 
 def window(name: str, seconds: int, start: int) -> Key:
@@ -338,6 +344,26 @@ def catalogue_parts(tenant: str, version: str) -> Range:
     return Range(f"{_tenant(tenant)}#P#{version}", "part#", f"part#{_AFTER_ALL}")
 
 
+# Beside a reply, in either table ---------------------------------------------------------------
+
+
+def checkpoint(reply: Key, end: int, number: int) -> Key:
+    """A checkpoint of a reply: behind so many shown deltas, and the so-manieth of all."""
+    return Key(reply.pk, f"{_journal(reply)}#{end:07}#{number:05}")
+
+
+def checkpoints(reply: Key, after: int) -> Range:
+    """The checkpoints that end behind the first `after` shown deltas; with 0, all of them."""
+    first = f"#{after:07}#{_AFTER_ALL}" if after else "#"
+    return Range(reply.pk, f"{_journal(reply)}{first}", f"{_journal(reply)}#{_AFTER_ALL}")
+
+
+def place_of_checkpoint(sort_key: str) -> tuple[int, int]:
+    """Behind how many shown deltas a checkpoint ends, and which one it is."""
+    *_, end, number = sort_key.split("#")
+    return int(end), int(number)
+
+
 # Parts of keys ---------------------------------------------------------------------------------
 
 
@@ -378,6 +404,10 @@ def _completions(tenant: str) -> str:
 
 def _log(tenant: str, conversation: ConversationId) -> str:
     return f"{_tenant(tenant)}#L#{conversation.number}"
+
+
+def _journal(reply: Key) -> str:
+    return f"journal#{reply.sk}"
 
 
 def _message(sequence: int) -> str:
