@@ -95,7 +95,7 @@ async def converse(store: ConversationStore, talk: Conversation, messages: int) 
             finish_reason=FinishReason.STOP,
             usage=usage,
         )
-        await store.settle_turn(
+        await store.settle(
             reply,
             UsageRecord(
                 tenant=talk.tenant,
