@@ -19,21 +19,23 @@ _TABLE_PROPERTIES = {
 
 
 def create_tables(template: Template, dynamodb: "DynamoDBClient") -> list[str]:
-    """Create every table that isn't there yet; return the names of all of them."""
+    """Create every table that isn't there yet; return the names of all of them.
+
+    One that is there gets the expiry of its items, should it be older than that.
+    """
     evaluator = Evaluator(template)
     present = set(dynamodb.list_tables()["TableNames"])
     names = []
     for logical_id, properties in resources(template, "AWS::DynamoDB::Table"):
         name = evaluator.physical_name(logical_id)
         names.append(name)
-        if name in present:
-            continue
-        definition: dict[str, Any] = evaluator.evaluate(
-            {key: value for key, value in properties.items() if key in _TABLE_PROPERTIES}
-        )
-        dynamodb.create_table(TableName=name, **definition)
+        if name not in present:
+            definition: dict[str, Any] = evaluator.evaluate(
+                {key: value for key, value in properties.items() if key in _TABLE_PROPERTIES}
+            )
+            dynamodb.create_table(TableName=name, **definition)
         expiry = properties.get("TimeToLiveSpecification")
-        if expiry:
+        if expiry and not _expires(dynamodb, name):
             dynamodb.update_time_to_live(
                 TableName=name, TimeToLiveSpecification=evaluator.evaluate(expiry)
             )
@@ -58,3 +60,8 @@ def create_secrets(template: Template, secrets: "SecretsManagerClient") -> list[
                 text = secrets.get_random_password(**generate)["RandomPassword"]
             secrets.create_secret(Name=name, SecretString=evaluator.evaluate(text))
     return names
+
+
+def _expires(dynamodb: "DynamoDBClient", table: str) -> bool:
+    expiry = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+    return expiry.get("TimeToLiveStatus") == "ENABLED"

@@ -45,6 +45,19 @@ def test_tables_are_made_as_declared_and_once() -> None:
     assert expiry["AttributeName"] == "expires_at"
 
 
+def test_a_table_that_is_there_gets_the_expiry_that_it_was_made_without() -> None:
+    dynamodb = boto3.client("dynamodb")
+    declared = TEMPLATE["Resources"]["Table"]["Properties"]
+    before = {name: value for name, value in declared.items() if "TimeToLive" not in name}
+    table = {"Type": "AWS::DynamoDB::Table", "Properties": before}
+    create_tables({"Resources": {"Table": table}}, dynamodb)
+
+    create_tables(TEMPLATE, dynamodb)
+
+    expiry = dynamodb.describe_time_to_live(TableName="Table")["TimeToLiveDescription"]
+    assert expiry["TimeToLiveStatus"] == "ENABLED"
+
+
 def test_a_secret_is_generated_once_and_kept() -> None:
     secrets = boto3.client("secretsmanager")
 
