@@ -238,6 +238,38 @@ def script(**step: str) -> str:
     return "script:" + json.dumps([step])
 
 
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda each: each.__name__)
+def test_calls_and_their_results_survive_in_every_dialect(
+    http: httpx.Client, dialect: type[Dialect]
+) -> None:
+    user = f"user-{uuid.uuid4().hex}"
+    sessions, here = Sessions(http, user), dialect(http, user)
+    conversation = here.begin("What do you need?")
+    url = f"/v1/chat/{conversation}"
+    tool = {"type": "function", "function": {"name": "look"}}
+    asked = {"content": "Look.", "tools": [tool], "tool_choice": "required"}
+    (call,) = ok(http.post(url, json=asked)).json()["toolCalls"]
+    results = [{"toolCallId": call["id"], "content": "A castle."}]
+    ok(http.post(url, json={"role": "tool", "toolResults": results}))
+
+    read = here.read(conversation)
+
+    everything = sessions.read(conversation)
+    assert [said.role for said in everything[2:]] == ["user", "assistant", "tool", "assistant"]
+    assert [said.text for said in everything[3:5]] == ["", ""]
+    if read is not None:
+        assert [(said.number, said.text) for said in read] == [
+            (said.number, said.text) for said in everything
+        ]
+        assert read[4].role == ("tool" if dialect in {Sessions, Tenant} else "user")
+
+    shown = json.loads(here.say(conversation, script(echo="request")))["messages"]
+
+    *_, calling, given, _, _ = shown
+    assert calling["tool_calls"] == [{"id": call["id"], "name": "look", "arguments": "{}"}]
+    assert given == {"role": "tool", "text": "A castle.", "tool_call_id": call["id"]}
+
+
 @pytest.mark.parametrize(
     ("first", "second"), list(itertools.product(DIALECTS, repeat=2)), ids=lambda each: each.__name__
 )

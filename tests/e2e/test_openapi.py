@@ -12,7 +12,7 @@ from tests.e2e.conftest import Stack
 
 HEADERS = {"Authorization": "Bearer sk_test_conformance"}
 
-RULES_BETWEEN_FIELDS = {("POST", "/v1/chat/completions")}
+RULES_BETWEEN_FIELDS = {("POST", "/v1/chat/completions"), ("POST", "/v1/chat/{chatId}")}
 """Where one field must fit another (a tool's choice the tools), which JSON Schema can't say."""
 
 BOUNDED = settings(

@@ -1,6 +1,9 @@
 """Server-side sessions as a program of a few lines uses them, with `requests`."""
 
 import json
+import re
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -9,7 +12,10 @@ from typing import Any
 import httpx
 import pytest
 import requests
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageFunctionToolCall
 
+from local import ROOT
 from tests.e2e.conftest import Stack
 
 SCRIPTED = "sk_test_conformance"
@@ -186,3 +192,61 @@ def test_a_reply_beyond_one_items_size_is_kept_whole(scripted: httpx.Client) -> 
     stored = scripted.get(f"/chat/{chat_id}/history").json()["messages"][-1]
     assert len(stored["content"].encode()) == 600_000
     assert stored["content"] == reply.json()["content"] == piece * 2000
+
+
+TOOLS = [{"type": "function", "function": {"name": "look"}}]
+
+
+def test_streamed_calls_are_those_of_openais_client(scripted: httpx.Client) -> None:
+    chat_id = new_chat(scripted)
+    calls = [{"call": "look", "arguments": {"place": place}} for place in ("Gondar", "Axum")]
+    asked = {"content": script(*calls), "tools": TOOLS, "stream": True}
+    state = ChatCompletionStreamState()
+    with scripted.stream("POST", f"/chat/{chat_id}", json=asked) as streamed:
+        for line in streamed.iter_lines():
+            if line.startswith("data: {"):
+                state.handle_chunk(ChatCompletionChunk.model_validate_json(line[6:]))
+    (choice,) = state.get_final_completion().choices
+    assert choice.finish_reason == "tool_calls"
+    made = choice.message.tool_calls or []
+    assert [json.loads(call.function.arguments)["place"] for call in made] == ["Gondar", "Axum"]
+
+    stored = scripted.get(f"/chat/{chat_id}/history").json()["messages"][-1]["toolCalls"]
+    assert [ChatCompletionMessageFunctionToolCall(**call).id for call in stored] == [
+        call.id for call in made
+    ]
+    results = [{"toolCallId": call.id, "content": f"Result of {call.id}"} for call in made]
+    reply = scripted.post(f"/chat/{chat_id}", json={"role": "tool", "toolResults": results})
+    assert reply.status_code == 201
+    assert f"Result of {made[-1].id}" in reply.json()["content"]
+
+
+def test_of_two_answers_to_one_call_one_is_taken(scripted: httpx.Client) -> None:
+    chat_id = new_chat(scripted)
+    asked = {"content": "Look.", "tools": TOOLS, "tool_choice": "required"}
+    (call,) = scripted.post(f"/chat/{chat_id}", json=asked).json()["toolCalls"]
+    answer = {"role": "tool", "toolResults": [{"toolCallId": call["id"], "content": "A castle."}]}
+    statuses: list[int] = []
+
+    def give() -> None:
+        statuses.append(scripted.post(f"/chat/{chat_id}", json=answer).status_code)
+
+    callers = [threading.Thread(target=give) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    # Whoever comes second comes while the reply is made, or after it.
+    assert sorted(statuses) in ([201, 400], [201, 409])
+    assert scripted.get(f"/chat/{chat_id}/history").json()["total"] == 4
+
+
+def test_the_documentations_example_of_tools_runs(stack: Stack) -> None:
+    text = (ROOT / "docs" / "dialects.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    program = example.replace("http://127.0.0.1:8000", stack.url).replace("YOUR_KEY", SCRIPTED)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "23 °C" in ran.stdout

@@ -182,6 +182,20 @@ def test_list_messages_tells_how_a_reply_ended(invoke: Invoke, stored_chat: str)
     )
 
 
+def test_list_messages_shows_calls_and_their_results(invoke: Invoke, stored_chat: str) -> None:
+    script = 'script:[{"call": "look", "arguments": {"x": 1}}]'
+    (call,) = invoke("sessions/send_message", content=script).json["toolCalls"]
+    results = [{"toolCallId": call["id"], "content": "A castle."}]
+    assert invoke("sessions/send_message", role="tool", toolResults=results).status == 201
+    messages = invoke("tenant/list_messages", query=None).json["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool", "assistant"]
+    _, asked, given, _ = messages
+    assert (asked["content"], given["content"]) == ("", "")
+    assert asked["tool_calls"] == [{"id": call["id"], "name": "look", "arguments": '{"x": 1}'}]
+    assert given["tool_results"] == [{"tool_call_id": call["id"], "content": "A castle."}]
+    assert asked["tool_results"] == given["tool_calls"] == []
+
+
 def test_list_messages_says_that_there_is_more_when_size_ends_a_page(
     invoke: Invoke, services: Services, stored_chat: str
 ) -> None:

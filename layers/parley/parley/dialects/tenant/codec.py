@@ -6,6 +6,8 @@ from parley.dialects.tenant.schema import (
     DeletedOut,
     MessageOut,
     MessagePage,
+    ToolCallOut,
+    ToolResultOut,
     UsageOut,
 )
 from parley.domain.conversations import Conversation, Message, Page
@@ -62,6 +64,14 @@ def message(stored: Message) -> MessageOut:
         finish_reason=stored.finish_reason,
         usage=usage,
         error=stored.error,
+        tool_calls=[
+            ToolCallOut(id=call.id, name=call.name, arguments=call.arguments)
+            for call in stored.tool_calls
+        ],
+        tool_results=[
+            ToolResultOut(tool_call_id=result.call_id, content=result.text)
+            for result in stored.tool_results
+        ],
         created_at=stored.created_at,
     )
 

@@ -120,6 +120,21 @@ class UsageOut(BaseModel):
     total_tokens: int
 
 
+class ToolCallOut(BaseModel):
+    """A call that a reply asks for; `arguments` is JSON as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolResultOut(BaseModel):
+    """What one call has come to."""
+
+    tool_call_id: str
+    content: str
+
+
 class MessageOut(BaseModel):
     """A message of a chat; `id` and `message_id` are the same."""
 
@@ -133,6 +148,8 @@ class MessageOut(BaseModel):
     finish_reason: str | None
     usage: UsageOut | None
     error: str | None
+    tool_calls: list[ToolCallOut]
+    tool_results: list[ToolResultOut]
     created_at: datetime
 
 
