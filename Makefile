@@ -12,7 +12,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev catalogue routes test test-clients check build sam-local bench openapi lock clean
+.PHONY: help dev test test-clients check build sam-local bench openapi lock clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -20,12 +20,6 @@ help: ## List these commands
 
 dev: $(DEV) ## Serve the local stack on http://127.0.0.1:8000 (PORT=, DATA_DIR= change it)
 	@.venv/bin/python -m local
-
-catalogue: $(DEV) ## Load a shop's products: TENANT=, FILE= (STACK=: of a deployed stack)
-	@.venv/bin/python -m admin.catalogue load $(if $(STACK),--stack "$(STACK)") "$(TENANT)" "$(FILE)"
-
-routes: $(DEV) ## Point a tenant's models at back ends: TENANT=, FILE= (STACK=: of a deployed stack)
-	@.venv/bin/python -m admin.routes load $(if $(STACK),--stack "$(STACK)") "$(TENANT)" "$(FILE)"
 
 test: $(DEV) ## Run all tests that need no Docker (ARGS= goes to pytest)
 	.venv/bin/pytest $(ARGS)

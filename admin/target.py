@@ -1,6 +1,7 @@
-"""Which tables a command works on: the local stack's, or those of a deployed one."""
+"""Which deployment a command works on: the local stack, or a deployed one."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -8,27 +9,32 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local import ROOT, TEMPLATE, environment
 from local.folder import AWS_ADDRESS
-from local.intrinsics import Evaluator
 from local.template import load
-from parley.adapters.dynamodb.client import Database, Tables, connect
-from parley.adapters.system import SystemClock
+from parley.settings import Settings
 
 DEFAULT_DATA_DIR = ROOT / ".local"
 
-_LOGICAL_IDS = {
-    "directory": "DirectoryTable",
-    "conversations": "ConversationsTable",
-    "transient": "TransientTable",
-    "ledger": "LedgerTable",
+_SILENT = "CRITICAL"
+"""What the services log is for a deployment's operators; this one reads what the program says."""
+
+_OUTPUTS = {
+    "directory_table": "DirectoryTableName",
+    "conversations_table": "ConversationsTableName",
+    "transient_table": "TransientTableName",
+    "ledger_table": "LedgerTableName",
+    "pepper_secret": "PepperSecretArn",
+    "signing_secret": "SigningSecretArn",
 }
 
 
 class TargetError(Exception):
-    """The tables can't be found; the message says what to do."""
+    """The deployment can't be found; the message says what to do."""
 
 
-def local(data_dir: Path) -> tuple[Database, Tables]:
-    """The tables of the local stack that runs on this data folder.
+def local(data_dir: Path) -> Settings:
+    """The settings of the local stack that runs on this data folder.
+
+    From here on AWS clients of this process find its services, and nothing else.
 
     Raises:
         TargetError: none runs there.
@@ -38,29 +44,36 @@ def local(data_dir: Path) -> tuple[Database, Tables]:
     except OSError as error:
         raise TargetError(
             f"No local stack runs on {data_dir}. Start one with `make dev`, or name a deployed "
-            "stack with STACK=."
+            "stack with --stack."
         ) from error
-    os.environ |= environment.aws_client(os.environ, address)
-    name = Evaluator(load(TEMPLATE)).physical_name
-    tables = {field: name(logical_id) for field, logical_id in _LOGICAL_IDS.items()}
-    return Database(connect(), SystemClock()), Tables(**tables)
+    variables = environment.of_functions(load(TEMPLATE), os.environ, address)
+    for name in set(os.environ) - set(variables):
+        del os.environ[name]
+    os.environ |= variables
+    return replace(Settings.from_environment(variables), log_level=_SILENT)
 
 
-def deployed(stack: str) -> tuple[Database, Tables]:
-    """The tables of a deployed stack, with the credentials and the region of the environment.
+def deployed(stack: str, profile: str | None) -> Settings:
+    """The settings of a deployed stack, with the profile's credentials and region.
+
+    Args:
+        profile: of the operator's AWS configuration; None takes what the environment says.
 
     Raises:
         TargetError: there is no such stack, or nobody may look.
     """
+    if profile is not None:
+        os.environ["AWS_PROFILE"] = profile
     try:
         described = boto3.client("cloudformation").describe_stacks(StackName=stack)
     except (BotoCoreError, ClientError) as error:
         raise TargetError(f"The stack {stack} can't be found: {error}") from error
     outputs = {
-        output["OutputKey"]: output["OutputValue"] for output in described["Stacks"][0]["Outputs"]
+        output["OutputKey"]: output["OutputValue"]
+        for output in described["Stacks"][0].get("Outputs", [])
     }
     try:
-        tables = {field: outputs[f"{name}Name"] for field, name in _LOGICAL_IDS.items()}
+        found = {field: outputs[name] for field, name in _OUTPUTS.items()}
     except KeyError as error:
         raise TargetError(f"The stack {stack} has no output {error}: is it Parley's?") from error
-    return Database(connect(), SystemClock()), Tables(**tables)
+    return Settings(stack=stack, log_level=_SILENT, **found)

@@ -14,6 +14,7 @@ from parley.services.administration.keys import Keys
 from parley.services.administration.people import People
 from parley.services.administration.reports import Reports
 from parley.services.administration.tenants import Tenants
+from parley.services.model_routes import ModelRoutes
 from parley.services.personas import Personas
 
 
@@ -23,6 +24,7 @@ class Administration:
 
     tenants: Tenants
     keys: Keys
+    models: ModelRoutes
     personas: Personas
     people: People
     reports: Reports
@@ -47,6 +49,7 @@ def administer(made: Services) -> Administration:
     return Administration(
         tenants=tenants,
         keys=Keys(tenants, made.directory, made.credentials, clock),
+        models=ModelRoutes(made.directory),
         personas=made.personas,
         people=People(
             tenants,

@@ -90,6 +90,16 @@ class Persona:
 
     def submitted(self, at: datetime) -> tuple[Self, PersonaVersion]:
         """The persona after its work in progress was submitted, and the version that made."""
-        version = PersonaVersion(number=self.latest + 1, content=self.next, submitted_at=at)
+        return self._with(self.next, at)
+
+    def rolled_back(self, to: PersonaVersion, at: datetime) -> tuple[Self, PersonaVersion]:
+        """The persona after an earlier version was made its newest, and the version that made.
+
+        Numbers only rise, and the work in progress stays as it is.
+        """
+        return self._with(to.content, at)
+
+    def _with(self, content: PersonaContent, at: datetime) -> tuple[Self, PersonaVersion]:
+        version = PersonaVersion(number=self.latest + 1, content=content, submitted_at=at)
         persona = replace(self, latest=version.number, updated_at=at, revision=self.revision + 1)
         return persona, version

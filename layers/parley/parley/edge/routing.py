@@ -95,11 +95,16 @@ def routes_of(dialect: Dialect) -> APIRouter:
     )
 
 
-def public_routes_of(dialect: Dialect) -> APIRouter:
-    """A router whose routes answer everybody: they know no caller, and no limit holds for them."""
+def public_routes_of(dialect: Dialect, *, is_told: bool = False) -> APIRouter:
+    """A router whose routes answer everybody: they know no caller, and no limit holds for them.
+
+    Args:
+        is_told: whether the OpenAPI document tells of them.
+    """
     return APIRouter(
         route_class=type(f"{dialect.name.title()}Route", (_PublicRoute,), {"dialect": dialect}),
-        include_in_schema=False,
+        tags=[dialect.name],
+        include_in_schema=is_told,
     )
 
 

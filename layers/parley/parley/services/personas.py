@@ -24,6 +24,7 @@ from parley.services.conversations import Conversations
 
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _METADATA = "persona"
+_ID_DIGITS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,36 @@ class Personas:
         submitted, version = persona.submitted(self._clock.now())
         await self._store.change_persona(submitted, version)
         return version
+
+    async def roll_back(self, tenant: Tenant, persona_id: int, number: int) -> PersonaVersion:
+        """Make an earlier version the newest again, under the next number.
+
+        Raises:
+            PersonaNotFound: there is no such persona, or no such version of it.
+            ModelNotFound: the tenant doesn't have its model any more.
+            Conflict: it is the newest, or somebody else changed the persona at the same moment.
+        """
+        persona = await self.get(tenant, persona_id)
+        if number == persona.latest:
+            raise Conflict(f"Version {number} is in production already.", param="version")
+        version = await self.get_version(tenant, persona_id, number)
+        _check_model(tenant, version.content)
+        changed, newest = persona.rolled_back(version, self._clock.now())
+        await self._store.change_persona(changed, newest)
+        return newest
+
+    async def find(self, tenant: Tenant, name: str) -> Persona:
+        """The persona of this alias, or else of this id.
+
+        Raises:
+            PersonaNotFound: there is none.
+        """
+        found = await self._store.find_persona(tenant.id, name)
+        if found is not None:
+            return await self.get(tenant, found[0])
+        if name.isascii() and name.isdecimal() and len(name) <= _ID_DIGITS:
+            return await self.get(tenant, int(name))
+        raise PersonaNotFound(f"There is no persona {name}.", param="persona")
 
     async def get(self, tenant: Tenant, persona_id: int) -> Persona:
         """A persona with its work in progress.

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from parley.domain.apps import App
 from parley.domain.errors import Conflict, InvalidRequest, NotFound
-from parley.domain.routes import Routes
 from parley.domain.tenants import Limits, Tenant
 from parley.ports import Clock, Directory, Erasure
 from parley.services.credentials import CACHE_SECONDS
@@ -38,13 +37,11 @@ class Tenants:
         tenant_id: str,
         *,
         limits: Limits | None = None,
-        models: Mapping[str, Routes] | None = None,
     ) -> Tenant:
-        """Take on a tenant.
+        """Take on a tenant, which has no models yet.
 
         Args:
             tenant_id: 1 to 64 letters, digits, dots, dashes and underscores; it never changes.
-            models: routes by the names that callers use; the first is the default.
 
         Raises:
             InvalidRequest: the id is no such text.
@@ -59,7 +56,6 @@ class Tenants:
         tenant = Tenant(
             id=tenant_id,
             created_at=self._clock.now(),
-            models=models or {},
             limits=limits or Limits(),
         )
         await self._directory.create_tenant(tenant)
@@ -93,14 +89,6 @@ class Tenants:
         return await self._change(
             tenant_id, lambda tenant: replace(tenant, limits=replace(tenant.limits, **changes))
         )
-
-    async def set_models(self, tenant_id: str, models: Mapping[str, Routes]) -> Tenant:
-        """Replace a tenant's model routes; the first is the default.
-
-        Raises:
-            NotFound: there is no such tenant.
-        """
-        return await self._change(tenant_id, lambda tenant: replace(tenant, models=models))
 
     async def suspend(self, tenant_id: str) -> Tenant:
         """Refuse a tenant's credentials, everywhere within half a minute; all else stays.

@@ -167,6 +167,7 @@ class LiveChats:
 
     async def apologize(self, connection_id: str, error: ParleyError) -> None:
         """Tell a client that something failed, with nothing else than its connection's id."""
+        work.failed(error.code, is_limit=isinstance(error, RateLimited))
         await self._post(connection_id, self._refusal(self._wire.describe(error)))
 
     async def close(self, connection_id: str) -> None:

@@ -1,0 +1,77 @@
+"""What commands are given: names, times and files."""
+
+import json
+import re
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from pydantic import BaseModel, ValidationError
+
+from admin.session import CommandError
+
+T = TypeVar("T", bound=BaseModel)
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"(\d{1,5})([mhd])")
+
+
+def duration(text: str) -> timedelta:
+    """A time such as `30m`, `24h` or `90d`.
+
+    Raises:
+        BadParameter: it is no such text.
+    """
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter("a time is a number and m, h or d, such as 24h")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def day(text: str) -> date:
+    """A day such as `2026-03-01`.
+
+    Raises:
+        BadParameter: it is no such text.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter("a day is written like 2026-03-01") from None
+
+
+def read_document(path: Path, form: type[T]) -> T:
+    """The JSON document in a file; `-` is standard input.
+
+    Raises:
+        CommandError: it can't be read, or isn't of this form; every mistake is named.
+    """
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        return form.model_validate(json.loads(text))
+    except OSError as error:
+        raise CommandError(f"{path} can't be read: {error.strerror}.") from error
+    except ValidationError as error:
+        mistakes = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'all of it'}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise CommandError(f"{path} was not taken: {mistakes}.") from error
+    except ValueError as error:  # what isn't UTF-8, too
+        raise CommandError(f"{path} isn't JSON: {error}.") from error
+
+
+TenantId = Annotated[str, typer.Argument(metavar="TENANT", show_default=False)]
+User = Annotated[str, typer.Argument(metavar="USER", show_default=False)]
+KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", show_default=False)]
+PersonaName = Annotated[
+    str, typer.Argument(metavar="PERSONA", show_default=False, help="Its alias, or its number.")
+]
+File = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", show_default=False, allow_dash=True, help="A JSON document; - reads it."
+    ),
+]

@@ -1,0 +1,53 @@
+"""`parley models`: where a tenant's model names lead."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from admin.arguments import TenantId
+from admin.session import CommandError, Session, command
+from parley.adapters.dynamodb.routes import from_routes
+from parley.services.credentials import CACHE_SECONDS
+from parley.services.route_files import WrongRoutes
+
+app = typer.Typer(name="models", help="Where a tenant's model names lead.", no_args_is_help=True)
+
+
+@command(app, "show")
+async def show(session: Session, tenant: TenantId) -> None:
+    """Show a tenant's model routes as a document, which `set` takes."""
+    found = await session.admin.tenants.get(tenant)
+    session.screen.document({name: from_routes(routes) for name, routes in found.models.items()})
+
+
+@command(app, "set")
+async def set_(
+    session: Session,
+    tenant: TenantId,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", show_default=False, help="Routes by model name; the first is default."
+        ),
+    ],
+) -> None:
+    """Replace a tenant's model routes with those of a file."""
+    try:
+        text = file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{file} isn't UTF-8.") from error
+    except OSError as error:
+        raise CommandError(f"{file} can't be read: {error.strerror}.") from error
+    try:
+        changed = await session.admin.models.replace(tenant, text)
+    except WrongRoutes as error:
+        mistakes = "".join(f"\n  {mistake}" for mistake in error.mistakes)
+        raise CommandError(f"{file} was not loaded; nothing has changed.{mistakes}") from error
+    routes = {name: [route.label for route in changed.routes(name)] for name in changed.models}
+    told = "".join(f"\n  {name}: {', then '.join(labels)}" for name, labels in routes.items())
+    session.screen.say(
+        f"{tenant} has these models, everywhere within {CACHE_SECONDS:.0f} seconds:{told}",
+        tenant=tenant,
+        models=routes,
+    )

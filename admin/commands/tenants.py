@@ -1,0 +1,127 @@
+"""`parley tenants`: the customers of the deployment."""
+
+import asyncio
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from admin.arguments import TenantId
+from admin.session import CommandError, Session, command
+from parley.domain.tenants import Tenant
+from parley.services.administration.tenants import SETTLED, since, status
+
+app = typer.Typer(name="tenants", help="The customers of the deployment.", no_args_is_help=True)
+
+_WITHIN = f"everywhere within {SETTLED.seconds} seconds"
+
+
+@command(app, "create")
+async def create(session: Session, tenant: TenantId) -> None:
+    """Take on a tenant, with the default limits and no models."""
+    made = await session.admin.tenants.create(tenant)
+    session.screen.say(f"There is a tenant {made.id} now.", **facts_of(made))
+
+
+@command(app, "list")
+async def list_(session: Session) -> None:
+    """List all tenants."""
+    tenants = await session.admin.tenants.list()
+    session.screen.rows(
+        {
+            "id": "tenant",
+            "status": "status",
+            "since": "since",
+            "models": "models",
+            "created_at": "created",
+        },
+        [facts_of(tenant) | {"models": list(tenant.models)} for tenant in tenants],
+        empty="There are no tenants.",
+    )
+
+
+@command(app, "show")
+async def show(session: Session, tenant: TenantId) -> None:
+    """Show a tenant with its limits and models."""
+    session.screen.facts(facts_of(await session.admin.tenants.get(tenant)))
+
+
+@command(app, "limits")
+async def limits(
+    session: Session,
+    tenant: TenantId,
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[LIMIT=NUMBER]...",
+            show_default=False,
+            help="Such as requests_per_minute=600; the others stay.",
+        ),
+    ] = None,
+) -> None:
+    """Change some of a tenant's limits, or show them all."""
+    found = await session.admin.tenants.get(tenant)
+    if changes:
+        wanted = dict(_limit(change, asdict(found.limits)) for change in changes)
+        found = await session.admin.tenants.set_limits(tenant, wanted)
+    session.screen.facts(asdict(found.limits))
+
+
+@command(app, "suspend", asks=True)
+async def suspend(session: Session, tenant: TenantId) -> None:
+    """Refuse a tenant's keys and tokens; its data stays."""
+    session.confirm(f"Refuse all keys of {tenant}?")
+    found = await session.admin.tenants.suspend(tenant)
+    session.screen.say(f"{tenant} is suspended, {_WITHIN}.", **facts_of(found))
+
+
+@command(app, "resume")
+async def resume(session: Session, tenant: TenantId) -> None:
+    """Accept a suspended tenant's keys again."""
+    found = await session.admin.tenants.resume(tenant)
+    session.screen.say(f"{tenant} is active.", **facts_of(found))
+
+
+@command(app, "delete", asks=True)
+async def delete(session: Session, tenant: TenantId) -> None:
+    """Remove a tenant and all its data, for good.
+
+    Interrupted, the same command ends it. Suspended first, it needs no waiting.
+    """
+    await session.admin.tenants.get(tenant)
+    session.confirm(
+        f"Remove {tenant} with all its conversations, keys, personas and usage, for good?"
+    )
+    removed = 0
+    with session.screen.progress(f"removing {tenant}") as shown:
+
+        def told(more: int) -> None:
+            nonlocal removed
+            removed += more
+            shown(more)
+
+        await session.admin.tenants.delete(tenant, pause=asyncio.sleep, progress=told)
+    session.screen.say(
+        f"{tenant} is gone; {removed:,} items were removed.", tenant=tenant, removed=removed
+    )
+
+
+def facts_of(tenant: Tenant) -> dict[str, Any]:
+    """What there is to know of a tenant."""
+    return {
+        "id": tenant.id,
+        "status": status(tenant),
+        "since": since(tenant),
+        "created_at": tenant.created_at,
+        "limits": asdict(tenant.limits),
+        "models": list(tenant.models),
+    }
+
+
+def _limit(change: str, known: dict[str, Any]) -> tuple[str, int]:
+    name, is_given, number = change.partition("=")
+    if name not in known:
+        raise CommandError(f"There is no limit {name}; there are {', '.join(known)}.")
+    if not is_given or not (number.isascii() and number.isdecimal()):
+        raise CommandError(f"{name} is a whole number, such as {name}={known[name]}.")
+    return name, int(number)

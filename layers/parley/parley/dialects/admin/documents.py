@@ -1,0 +1,140 @@
+"""Apps and personas as an operator writes them: one JSON document each."""
+
+from dataclasses import asdict
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from parley.dialects.fields import Text
+from parley.domain.apps import App, InputField, InputKind
+from parley.domain.conversations import Parameters
+from parley.domain.errors import InvalidRequest
+from parley.domain.personas import PersonaContent
+
+_Name = Annotated[Text, Field(max_length=256)]
+_Long = Annotated[Text, Field(max_length=100_000)]
+
+
+class Document(BaseModel):
+    """A document in which a name that isn't known would be a typing error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ParametersDocument(Document):
+    """How to sample; what is left out is the model's own choice."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    seed: int | None = None
+    stop: Annotated[tuple[Annotated[Text, Field(min_length=1)], ...], Field(max_length=4)] = ()
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+
+    def read(self) -> Parameters:
+        """The parameters that this says."""
+        return Parameters(**self.model_dump())
+
+
+class PersonaDocument(Document):
+    """What a persona is: the work in progress, or a version of it."""
+
+    name: Annotated[_Name, Field(min_length=1)]
+    system_prompt: _Long
+    model: _Name | None = None
+    parameters: ParametersDocument = ParametersDocument()
+
+    def read(self) -> PersonaContent:
+        """The content that this says."""
+        return PersonaContent(
+            name=self.name,
+            system_prompt=self.system_prompt,
+            model=self.model,
+            parameters=self.parameters.read(),
+        )
+
+
+class FieldDocument(Document):
+    """One field of an app's form."""
+
+    variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+    label: Annotated[_Name, Field(min_length=1)]
+    kind: InputKind = InputKind.TEXT
+    required: bool = False
+    default: Text = ""
+    max_length: Annotated[int, Field(ge=1)] | None = None
+    options: tuple[Annotated[Text, Field(min_length=1)], ...] = ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.kind is InputKind.SELECT) != bool(self.options):
+            raise ValueError("options belong to a select, which has some")
+        if self.default:
+            try:
+                self.read().read(self.default)
+            except InvalidRequest as error:
+                raise ValueError(f"the default doesn't fit: {error.message}") from error
+        return self
+
+    def read(self) -> InputField:
+        """The field that this says."""
+        return InputField(**self.model_dump())
+
+
+class AppDocument(Document):
+    """A tenant's app."""
+
+    name: _Name = ""
+    description: _Long = ""
+    author: _Name = ""
+    tags: tuple[_Name, ...] = ()
+    prompt_template: _Long = ""
+    form: tuple[FieldDocument, ...] = ()
+    opening_statement: _Long = ""
+    suggested_questions: tuple[_Long, ...] = ()
+    suggests_after_answer: bool = False
+    model: _Name | None = None
+    parameters: ParametersDocument = ParametersDocument()
+
+    @model_validator(mode="after")
+    def _names_each_variable_once(self) -> Self:
+        variables = [field.variable for field in self.form]
+        if len(set(variables)) < len(variables):
+            raise ValueError("two fields of the form have one variable")
+        return self
+
+    def read(self) -> App:
+        """The app that this says."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return App(
+            **fields
+            | {
+                "form": tuple(field.read() for field in self.form),
+                "parameters": self.parameters.read(),
+            }
+        )
+
+
+def app_document(app: App) -> dict[str, Any]:
+    """An app as a document that `AppDocument` reads; without what says nothing."""
+    return _stated(asdict(app))
+
+
+def persona_document(content: PersonaContent) -> dict[str, Any]:
+    """A persona's content as a document that `PersonaDocument` reads."""
+    return {"system_prompt": content.system_prompt} | _stated(asdict(content))
+
+
+def _stated(value: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _value(each) for name, each in value.items() if _value(each) not in (None, (), "", {})
+    }
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _stated(value)
+    if isinstance(value, list | tuple):
+        return tuple(_value(each) for each in value)
+    return value
