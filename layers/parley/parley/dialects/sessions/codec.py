@@ -10,10 +10,10 @@ from parley.dialects.sessions.schema import (
     ChatOut,
     HistoryOut,
     MessageOut,
-    ToolMessage,
     ToolResult,
+    ToolResultsBody,
     UsageOut,
-    UserMessage,
+    UserMessageBody,
 )
 from parley.domain import tools
 from parley.domain.conversations import Conversation, Message, Page
@@ -91,14 +91,14 @@ def chunks(turn: Turn, *, include_usage: bool) -> AsyncGenerator[bytes, None]:
     )
 
 
-def text(body: UserMessage | ToolMessage) -> str:
+def text(body: UserMessageBody | ToolResultsBody) -> str:
     """What a user says; nothing where a message has results of calls."""
-    return body.content if isinstance(body, UserMessage) else ""
+    return body.content if isinstance(body, UserMessageBody) else ""
 
 
-def tool_results(body: UserMessage | ToolMessage) -> tuple[tools.ToolResult, ...]:
+def tool_results(body: UserMessageBody | ToolResultsBody) -> tuple[tools.ToolResult, ...]:
     """What calls have come to; none where a message is a user's."""
-    if isinstance(body, UserMessage):
+    if isinstance(body, UserMessageBody):
         return ()
     return tuple(
         tools.ToolResult(result.tool_call_id, result.content) for result in body.tool_results

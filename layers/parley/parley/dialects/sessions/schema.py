@@ -36,7 +36,7 @@ class _Message(Sampling, Using, Streaming):
     model: Identifier | None = None
 
 
-class UserMessage(_Message):
+class UserMessageBody(_Message):
     """What a user says."""
 
     model_config = ConfigDict(
@@ -54,7 +54,7 @@ class ToolResult(_Camel):
     content: Unicode
 
 
-class ToolMessage(_Message):
+class ToolResultsBody(_Message):
     """What the calls of the newest reply have come to, all of them."""
 
     model_config = ConfigDict(
@@ -80,7 +80,8 @@ def _kind(body: Any) -> str:
 
 
 MessageBody = Annotated[
-    Annotated[UserMessage, Tag("user")] | Annotated[ToolMessage, Tag("tool")], Discriminator(_kind)
+    Annotated[UserMessageBody, Tag("user")] | Annotated[ToolResultsBody, Tag("tool")],
+    Discriminator(_kind),
 ]
 """POST /v1/chat/{chatId}."""
 
