@@ -22,7 +22,7 @@ from local.intrinsics import Evaluator
 from local.routes import functions
 from local.seed import seed, seed_personas
 from local.template import load
-from parley import bootstrap, bootstrap_live, bootstrap_search
+from parley import bootstrap, bootstrap_health, bootstrap_live, bootstrap_search
 from parley.domain.conversations import Conversation
 from parley.domain.ids import ConversationId
 from parley.domain.routes import ModelRoute
@@ -130,6 +130,7 @@ def forget() -> None:
     """Make the next call begin a fresh process, as far as services go."""
     bootstrap.services.cache_clear()
     bootstrap_live.live_chats.cache_clear()
+    bootstrap_health.readiness.cache_clear()
     bootstrap_search.catalogues.cache_clear()
     bootstrap_search.consultant.cache_clear()
 

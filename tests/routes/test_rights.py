@@ -211,6 +211,8 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
     talk_to_a_persona(invoke, script)
     for name in ("get_docs", "get_file", "get_openapi"):
         invoke(f"docs/{name}")
+    invoke("health/get_health")
+    invoke("health/get_readiness")
     invoke("fallback/refuse_method")
 
     shared, own = declared()

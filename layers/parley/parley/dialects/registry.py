@@ -7,12 +7,13 @@ from parley.dialects import Dialect
 from parley.dialects.apps import APPS
 from parley.dialects.consultant import CONSULTANT
 from parley.dialects.docs import DOCS
+from parley.dialects.health import HEALTH
 from parley.dialects.openai import OPENAI
 from parley.dialects.personas import PERSONAS
 from parley.dialects.sessions import SESSIONS
 from parley.dialects.tenant import TENANT
 
-DIALECTS = (OPENAI, SESSIONS, TENANT, APPS, PERSONAS, CONSULTANT, DOCS)
+DIALECTS = (OPENAI, SESSIONS, TENANT, APPS, PERSONAS, CONSULTANT, DOCS, HEALTH)
 
 _ROUTES = [
     (template, dialect, methods)

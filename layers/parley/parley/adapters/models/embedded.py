@@ -82,6 +82,16 @@ class EmbeddedModel:
         """
         await self._ready()
 
+    def find(self) -> None:
+        """Look for the library and the file, and load neither.
+
+        Raises:
+            ModelUnavailable: one is missing.
+        """
+        gguf = self._gguf or _bundled_gguf()
+        if not gguf.is_file() or importlib.util.find_spec("xllamacpp") is None:
+            raise ModelUnavailable("The embedded model isn't installed here.")
+
     def check(self, request: CompletionRequest) -> None:
         """Refuse what no model can do, and what takes more than text."""
         check(request)
