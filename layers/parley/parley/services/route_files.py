@@ -81,7 +81,7 @@ class _Fields:
         self._what = what
         self._mistakes = mistakes
         self._left: dict[str, Node] = {}
-        self.is_right = isinstance(node.value, dict)
+        self.is_right = self._is_object = isinstance(node.value, dict)
         if isinstance(node.value, dict):
             self._left = dict(node.value)
         else:
@@ -100,7 +100,7 @@ class _Fields:
 
     def need(self, key: str, read: Callable[[Node], T], default: D) -> T | D:
         """A field that must be there; the default stands in where it isn't, or is wrong."""
-        if key not in self._left:
+        if self._is_object and key not in self._left:
             self.note(f"{self._what} needs `{key}`.")
         return self.take(key, read, default)
 

@@ -350,9 +350,9 @@ def _is_passing(error: ParleyError) -> bool:
 def _most_telling(failures: Mapping[int, ParleyError]) -> ParleyError:
     found = [error for _, error in sorted(failures.items())]
     error = next(error for kind in _TELLING for error in found if isinstance(error, kind))
-    if isinstance(error, ModelUnavailable | ModelThrottled):
-        error.retry_after = _shortest(found)
-    return error
+    if not isinstance(error, ModelUnavailable | ModelThrottled):
+        return error
+    return type(error)(error.message, retry_after=_shortest(found), param=error.param)
 
 
 def _shortest(failures: Iterable[ParleyError]) -> float | None:
