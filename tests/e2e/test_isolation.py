@@ -185,7 +185,8 @@ def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
                 for given in described.get("parameters", ())
             ]
             content = described.get("requestBody", {}).get("content", {})
-            body = resolved(content.get("application/json", {}).get("schema", {}))
+            schema = content.get("application/json", {}).get("schema", {})
+            body = resolved(schema.get("oneOf", [schema])[0])  # one of several kinds stands for all
             required = body.get("required", ())
             fields += [
                 Field(name, "body", name in required, resolved(schema))
