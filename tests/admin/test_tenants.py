@@ -1,0 +1,109 @@
+"""Tenants are taken on, held to limits, suspended and resumed by the program."""
+
+import json
+
+import pytest
+
+from tests.admin.conftest import Program
+
+
+def test_a_new_tenant_is_listed_with_the_default_limits(program: Program, tenant: str) -> None:
+    [listed] = [each for each in program.do("tenants", "list") if each["id"] == tenant]
+    assert (listed["status"], listed["models"]) == ("active", [])
+    assert program.do("tenants", "show", tenant)["limits"]["requests_per_minute"] == 100
+
+
+def test_a_person_reads_a_table_that_nothing_is_cut_off_from(program: Program, tenant: str) -> None:
+    answer = program.run("tenants", "list")
+    assert answer.code == 0
+    [line] = [line for line in answer.out.splitlines() if line.startswith(tenant)]
+    assert "active" in line
+
+
+def test_an_id_is_taken_once(program: Program, tenant: str) -> None:
+    assert "already" in program.refused("tenants", "create", tenant)
+
+
+@pytest.mark.parametrize("name", ["", "a#b", "-a", "x" * 65, "two words"])
+def test_an_id_is_a_plain_name(program: Program, name: str) -> None:
+    assert "id" in program.refused("tenants", "create", "--", name)
+
+
+def test_some_limits_are_changed_and_the_others_stay(program: Program, tenant: str) -> None:
+    before = program.do("tenants", "limits", tenant)
+    after = program.do("tenants", "limits", tenant, "requests_per_minute=600", "connections=7")
+    assert after == before | {"requests_per_minute": 600, "connections": 7}
+    assert program.do("tenants", "limits", tenant) == after
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [("wishes=3", "no limit wishes"), ("connections", "whole number"), ("connections=-1", "whole")],
+)
+def test_a_wrong_limit_is_named(program: Program, tenant: str, change: str, why: str) -> None:
+    assert why in program.refused("tenants", "limits", tenant, change)
+
+
+def test_a_tenant_is_suspended_and_resumed(program: Program, tenant: str) -> None:
+    assert program.do("tenants", "suspend", tenant, "--yes")["status"] == "suspended"
+    since = program.do("tenants", "show", tenant)["since"]
+    assert program.do("tenants", "suspend", tenant, "--yes")["since"] == since
+    assert program.do("tenants", "resume", tenant)["status"] == "active"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("tenants", "suspend", "{tenant}"),
+        ("tenants", "delete", "{tenant}"),
+        ("users", "delete", "{tenant}", "alice"),
+        ("keys", "revoke", "{tenant}", "key_1"),
+    ],
+)
+def test_what_cannot_be_undone_is_refused_where_nobody_can_be_asked(
+    program: Program, tenant: str, command: tuple[str, ...]
+) -> None:
+    answer = program.run(*(part.format(tenant=tenant) for part in command))
+    assert answer.code == 2
+    assert "--yes" in answer.err
+    assert program.do("tenants", "show", tenant)["status"] == "active"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("tenants", "show"),
+        ("tenants", "limits"),
+        ("tenants", "resume"),
+        ("tenants", "delete", "--yes"),
+        ("keys", "create"),
+        ("keys", "list"),
+        ("models", "show"),
+        ("personas", "list"),
+        ("app", "show"),
+        ("catalogue", "show"),
+        ("conversations", "list", "{user}"),
+        ("users", "export", "{user}"),
+        ("users", "delete", "{user}", "--yes"),
+        ("usage",),
+    ],
+)
+def test_a_tenant_that_is_not_there_is_told_in_a_sentence(
+    program: Program, command: tuple[str, ...]
+) -> None:
+    named = [*command[:2], "nobody", *(part.format(user="alice") for part in command[2:])]
+    assert program.refused(*named) == "There is no tenant nobody."
+
+
+def test_without_a_stack_the_program_says_how_to_start_one(program: Program) -> None:
+    folder = program.data_dir / "nothing"
+    program.data_dir = folder
+    sentence = program.refused("tenants", "list")
+    assert "make dev" in sentence
+    assert str(folder) in sentence
+
+
+def test_json_is_all_that_a_script_reads(program: Program, tenant: str) -> None:
+    answer = program.run("tenants", "show", tenant, "--json")
+    assert json.loads(answer.out)["id"] == tenant
+    assert answer.err == ""
