@@ -26,6 +26,13 @@ def operations() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{method.upper()} {path}", operation
 
 
+PUBLIC = {"GET /health", "GET /health/ready"}
+"""Operations that need no credential, and that no request can spoil."""
+
+EVERY_CALLER_S_OPERATION = pytest.mark.parametrize(
+    "operation",
+    [pytest.param(operation, id=name) for name, operation in operations() if name not in PUBLIC],
+)
 EVERY_OPERATION = pytest.mark.parametrize(
     "operation", [pytest.param(operation, id=name) for name, operation in operations()]
 )
@@ -116,12 +123,17 @@ def test_every_operation_is_described(operation: dict[str, Any]) -> None:
     assert operation["tags"]
 
 
-@EVERY_OPERATION
+def test_what_everybody_may_ask_names_no_credential() -> None:
+    told = dict(operations())
+    assert all("security" not in told[name] for name in PUBLIC)
+
+
+@EVERY_CALLER_S_OPERATION
 def test_every_operation_names_every_credential(operation: dict[str, Any]) -> None:
     assert operation["security"] == [{"ApiKeyBearer": []}, {"ApiKey": []}, {"Token": []}]
 
 
-@EVERY_OPERATION
+@EVERY_CALLER_S_OPERATION
 def test_every_operation_tells_what_it_answers_and_how_it_fails(operation: dict[str, Any]) -> None:
     succeeds = [status for status in operation["responses"] if status.startswith("2")]
     assert succeeds
@@ -135,11 +147,14 @@ def test_every_operation_tells_what_it_answers_and_how_it_fails(operation: dict[
 @EVERY_OPERATION
 def test_every_body_has_an_example(operation: dict[str, Any]) -> None:
     for content in operation.get("requestBody", {}).get("content", {}).values():
-        [body] = [
-            form for form in content["schema"].get("anyOf", [content["schema"]]) if "$ref" in form
+        schema = content["schema"]
+        bodies = [
+            form for form in schema.get("anyOf", schema.get("oneOf", [schema])) if "$ref" in form
         ]
-        name = body["$ref"].rsplit("/", 1)[-1]
-        assert DOCUMENT["components"]["schemas"][name]["examples"]
+        assert bodies
+        for body in bodies:
+            name = body["$ref"].rsplit("/", 1)[-1]
+            assert DOCUMENT["components"]["schemas"][name]["examples"]
 
 
 def test_operations_have_names_of_their_own() -> None:
