@@ -9,11 +9,15 @@ import pytest
 from parley.adapters.models.bedrock import BedrockModel, connect_to_bedrock
 from parley.adapters.models.embedded import EmbeddedModel
 from parley.adapters.models.openai_compatible import OpenAICompatibleModel
+from parley.adapters.models.registry import BackEnds
 from parley.adapters.models.scripted import ScriptedModel
+from parley.adapters.system import SystemClock
+from parley.domain.routes import ModelRoute
 from parley.ports import Model
+from parley.services.routing import Routing
 from tests.support import bedrock_server, llama, openai_server
 from tests.support.llama import LlamaServer, llama_server
-from tests.support.upstream import upstream
+from tests.support.upstream import Exchange, upstream
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,14 @@ def llama_cpp() -> LlamaServer:
 
 
 @pytest.fixture(
-    params=["scripted", "embedded", "openai_compatible", "openai_compatible-llama_cpp", "bedrock"]
+    params=[
+        "scripted",
+        "embedded",
+        "openai_compatible",
+        "openai_compatible-llama_cpp",
+        "bedrock",
+        "routed",
+    ]
 )
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     """Every adapter of the Model port; those of remote models before servers of their own."""
@@ -86,6 +97,29 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
                     ENDLESS_SCRIPT,
                     refuses=frozenset({"seed", "temperature", "logprobs"}),
                 )
+        case "routed":
+            scripted = ScriptedModel()
+            async with upstream(openai_server.serving(scripted)) as server, upstream(_down) as down:
+                back_ends = BackEnds()
+                first, second = (
+                    ModelRoute(
+                        "openai_compatible",
+                        "any",
+                        context_window=scripted.context_window,
+                        base_url=each.url,
+                    )
+                    for each in (down, server)
+                )
+                routing = Routing(back_ends, SystemClock())
+                yield Subject(routing.model((first, second)), ENDLESS_SCRIPT)
+                for route in (first, second):
+                    endpoint = back_ends.serving(route)
+                    assert isinstance(endpoint, OpenAICompatibleModel)
+                    await endpoint.aclose()
+
+
+async def _down(exchange: Exchange) -> None:
+    await exchange.answer(503, b"")
 
 
 async def _llama_key() -> str:

@@ -1,6 +1,8 @@
 """What a `Directory` promises."""
 
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +11,7 @@ from parley.adapters.dynamodb import items, keys
 from parley.adapters.dynamodb.client import Database, Tables, put
 from parley.domain.apps import App, InputField, InputKind
 from parley.domain.conversations import Parameters
-from parley.domain.routes import ModelRoute
+from parley.domain.routes import ModelRoute, Price, TimeLimits
 from parley.domain.tenants import ApiKey, KeyKind, Limits, Tenant
 from tests.support.stores import Stores
 
@@ -46,6 +48,41 @@ def a_key(stores: Stores) -> ApiKey:
 async def test_a_tenant_is_read_as_it_was_put(stores: Stores) -> None:
     tenant = a_tenant(stores)
     await stores.directory.put_tenant(tenant)
+    assert await stores.directory.get_tenant(tenant.id) == tenant
+
+
+async def test_a_route_is_read_as_it_was_put_with_all_it_says(stores: Stores) -> None:
+    price = Price(
+        since=date(2026, 7, 1),
+        prompt=Decimal("2.50"),
+        cached_prompt=Decimal("0.25"),
+        completion=Decimal("10.000000001"),
+    )
+    bedrock = ModelRoute(
+        "bedrock",
+        "eu.anthropic.claude",
+        name="claude",
+        parameters=Parameters(temperature=0.1, max_tokens=10, stop=("END", "ቡና")),
+        prices=(price, replace(price, since=date(2026, 1, 1), cached_prompt=None)),
+        context_window=200_000,
+        lacks=frozenset({"seed", "logprobs"}),
+        limits=TimeLimits(connect=0.5, first_token=10, between_tokens=5),
+        region="eu-central-1",
+        streaming=False,
+    )
+    server = ModelRoute(
+        "openai_compatible",
+        "*",
+        context_window=4096,
+        base_url="https://models.example/v1",
+        secret="vllm",
+        headers=(("X-Team", "shop"), ("X-Cost", "7")),
+        max_tokens_field="max_completion_tokens",
+    )
+    tenant = replace(a_tenant(stores), models={"smart": (bedrock, server), "*": server})
+
+    await stores.directory.put_tenant(tenant)
+
     assert await stores.directory.get_tenant(tenant.id) == tenant
 
 

@@ -32,7 +32,7 @@ class Answer:
 
     @property
     def accepted(self) -> bool:
-        return Accepted() in self.events
+        return any(isinstance(event, Accepted) for event in self.events)
 
     @property
     def finish_reason(self) -> FinishReason:

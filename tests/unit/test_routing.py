@@ -178,6 +178,13 @@ async def test_a_prompt_too_long_for_one_is_shown_to_the_next() -> None:
     assert await world.ask(A, B) == [Accepted(B), *REPLY[1:]]
 
 
+async def test_a_prompt_too_long_for_the_largest_window_is_not_tried_again() -> None:
+    world = World(a=Player([[DOWN]]), b=Player([[ContextTooLong("long")]]))
+
+    assert isinstance(await world.fail(A, B), ContextTooLong)
+    assert world.times() == {"a": 1, "b": 1}
+
+
 async def test_a_back_end_that_is_not_carried_is_passed_over() -> None:
     world = World(b=Player([REPLY], context_window=77))
 
@@ -315,8 +322,9 @@ async def test_a_model_of_this_process_is_asked_once() -> None:
         ([BUSY, DOWN], "unavailable", 40),
         ([ModelError(""), BUSY], "throttled", 40),
         ([ModelError(""), DOWN], "unavailable", None),
-        ([ContextTooLong(""), ModelError("")], "error", None),
-        ([ContextTooLong(""), ModelUnavailable("")], "unavailable", None),
+        ([ModelError(""), ContextTooLong("")], "error", None),
+        ([ModelUnavailable(""), ContextTooLong("")], "unavailable", None),
+        ([ContextTooLong(""), ModelUnavailable("")], "context_length_exceeded", None),
         ([ContextTooLong(""), ContextTooLong("")], "context_length_exceeded", None),
     ],
 )
@@ -324,7 +332,7 @@ async def test_of_several_failures_the_most_telling_is_told(
     faults: list[ParleyError], kind: str, retry_after: float | None
 ) -> None:
     first, second = faults
-    world = World(a=Player([[first]]), b=Player([[second]]))
+    world = World(a=Player([[first]], context_window=2000), b=Player([[second]]))
 
     error = await world.fail(A, B)
 

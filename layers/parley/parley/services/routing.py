@@ -260,7 +260,7 @@ class RoutedModel:
                         again[place] = now() + (getattr(error, "retry_after", None) or 0.0)
                 else:
                     return
-            if not (again and rounds_left):
+            if not (again and rounds_left) or _fits_nowhere(able, failures):
                 break
             wait = max(0.0, min(again.values()) - now())
             wait += self._jitter(FIRST_PAUSE * 2 ** (ROUNDS - 1 - rounds_left))
@@ -268,7 +268,7 @@ class RoutedModel:
                 break
             await self._pause(wait)
             due = [place for place, moment in again.items() if moment <= now()]
-        raise _most_telling(failures)
+        raise _most_telling(able, failures)
 
     def _able(self, request: CompletionRequest) -> tuple[_Way, ...]:
         """The routes that can do what is asked; at least one.
@@ -347,8 +347,19 @@ def _is_passing(error: ParleyError) -> bool:
     return isinstance(error, ModelUnavailable | ModelThrottled)
 
 
-def _most_telling(failures: Mapping[int, ParleyError]) -> ParleyError:
+def _fits_nowhere(ways: Sequence[_Way], failures: Mapping[int, ParleyError]) -> bool:
+    """Whether the route with the largest window has found the prompt too long."""
+    largest = max(way.model.context_window for way in ways)
+    return any(
+        isinstance(error, ContextTooLong) and ways[place].model.context_window == largest
+        for place, error in failures.items()
+    )
+
+
+def _most_telling(ways: Sequence[_Way], failures: Mapping[int, ParleyError]) -> ParleyError:
     found = [error for _, error in sorted(failures.items())]
+    if _fits_nowhere(ways, failures):
+        return next(error for error in found if isinstance(error, ContextTooLong))
     error = next(error for kind in _TELLING for error in found if isinstance(error, kind))
     if not isinstance(error, ModelUnavailable | ModelThrottled):
         return error
