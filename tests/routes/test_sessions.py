@@ -2,6 +2,7 @@
 
 import json
 from asyncio import AbstractEventLoop
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from parley.bootstrap import Services
 from parley.domain.conversations import Scope
 from parley.domain.ids import ConversationId
-from tests.routes.conftest import CHAT, NOW, Invoke, Reply
+from tests.routes.conftest import CHAT, Invoke, Reply
 
 
 def test_create_chat_answers_with_the_new_chat(invoke: Invoke) -> None:
@@ -262,7 +263,8 @@ def test_send_message_takes_no_results_while_a_reply_is_made(
     head = loop.run_until_complete(
         services.store.get(Scope("demo"), ConversationId.parse(stored_chat))
     )
-    loop.run_until_complete(services.store.append_turn(head, text="?", model="any", at=NOW))
+    now = datetime.now(UTC)
+    loop.run_until_complete(services.store.append_turn(head, text="?", model="any", at=now))
     assert give(invoke, {id_: "19 degrees"}).status == 409
     assert len(history(invoke)) == 4
 
