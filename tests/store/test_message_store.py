@@ -144,7 +144,12 @@ async def test_a_turn_that_has_ended_is_left_as_it_is(stores: Stores) -> None:
     _, reply = await stores.take_turn(conversation)
     await stores.conversations.request_stop(stores.scope, reply.id)
     assert await read(stores, reply.id) == reply
-    assert not await stores.conversations.stop_requested(stores.tenant, reply.id)
+
+
+async def test_whoever_runs_a_turn_that_another_has_settled_is_to_stop(stores: Stores) -> None:
+    conversation = await stores.begin()
+    _, reply = await stores.take_turn(conversation)
+    assert await stores.conversations.stop_requested(stores.tenant, reply.id)
 
 
 async def test_only_turns_in_scope_are_stopped(stores: Stores) -> None:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from parley.domain.conversations import FinishReason, Message, Role, Scope, Status, Usage
-from parley.domain.errors import Conflict, ConversationFull, NotFound
+from parley.domain.conversations import FinishReason, Message, Origin, Role, Scope, Status, Usage
+from parley.domain.errors import Conflict, ConversationFull, NotFound, TurnInProgress
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
 from parley.domain.tools import ToolCall, ToolResult
 from tests.support.stores import Stores, finished
@@ -67,6 +67,27 @@ async def test_appending_to_no_conversation_is_not_found(stores: Stores) -> None
     never_created = stores.new()
     with pytest.raises(NotFound, match=r"No such conversation\."):
         await stores.append(never_created)
+
+
+async def test_a_turn_that_is_to_be_alone_comes_behind_nothing_unseen(stores: Stores) -> None:
+    empty = await stores.begin()
+    first = await stores.append(empty, alone=True)
+    with pytest.raises(TurnInProgress):
+        await stores.append(empty, alone=True)
+    head, newest = await stores.conversations.get_with_newest(stores.scope, empty.id, 9)
+    assert newest == first
+    second = await stores.append(head, alone=True)
+    assert [message.id.sequence for message in second] == [3, 4]
+    third = await stores.append(empty)
+    assert [message.id.sequence for message in third] == [5, 6]
+
+
+async def test_a_deleted_conversation_is_missing_rather_than_busy(stores: Stores) -> None:
+    conversation = await stores.begin()
+    await stores.append(conversation)
+    await stores.conversations.delete(stores.scope, conversation.id)
+    with pytest.raises(NotFound):
+        await stores.append(conversation, alone=True)
 
 
 @pytest.mark.parametrize("count", [MAX_SEQUENCE - 1, MAX_SEQUENCE])
@@ -169,6 +190,37 @@ async def test_thoughts_and_calls_are_kept_beside_the_text(stores: Stores, text:
     assert stored == reply
 
 
+async def test_a_reply_keeps_what_its_caller_was_told_of_its_end(stores: Stores) -> None:
+    conversation = await stores.begin()
+    _, pending = await stores.append(conversation)
+    stores.clock.advance(2.000_001)
+    reply = finished(
+        pending,
+        "So far",
+        status=Status.FAILED,
+        error="model_error",
+        error_message="The model failed. ሰ",
+        ended_at=stores.clock.now(),
+    )
+    assert await stores.settle(reply)
+    _, stored = await stores.conversations.get_message(stores.scope, reply.id)
+    assert stored == reply
+
+
+async def test_a_reply_keeps_who_asked_for_it_whatever_settles_it(stores: Stores) -> None:
+    conversation = await stores.begin()
+    telling = {"id": "chatcmpl-1", "n": 1.5, "list": [None, True], "text": "ሰ"}
+    origin = Origin(dialect="openai", key_id="key-1", user="alice", telling=telling)
+    for settling in (None, replace(origin, dialect="another")):
+        user, pending = await stores.append(conversation, origin=origin)
+        assert (user.origin, pending.origin) == (None, origin)
+        _, stored = await stores.conversations.get_message(stores.scope, pending.id)
+        assert stored == pending
+        assert await stores.settle(finished(pending, "Hi!", origin=settling))
+        _, stored = await stores.conversations.get_message(stores.scope, pending.id)
+        assert stored == finished(pending, "Hi!", origin=origin)
+
+
 async def test_only_the_first_settling_counts(stores: Stores) -> None:
     conversation = await stores.begin()
     _, pending = await stores.append(conversation)
@@ -208,7 +260,7 @@ async def test_a_tenant_settles_no_other_tenants_reply(stores: Stores) -> None:
     conversation = await stores.begin()
     _, pending = await stores.append(conversation)
     record = replace(stores.record(pending), tenant=stores.tenant + "-other")
-    assert not await stores.conversations.settle_turn(finished(pending, "stolen"), record)
+    assert not await stores.conversations.settle(finished(pending, "stolen"), record)
     assert await stores.settle(finished(pending, "mine"))
 
 

@@ -73,9 +73,19 @@ def dynamodb_client(endpoint: str | None) -> "DynamoDBClient":
 
 
 def make_tables(client: "DynamoDBClient") -> Tables:
-    """Create the template's tables."""
+    """Create the template's tables; nothing expires in them but by the clock of a test."""
     template = _template()
-    create_tables(template, client)
+    names = create_tables(template, client)
+    for table in names:
+        expiry = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+        if expiry["TimeToLiveStatus"] == "ENABLED":
+            client.update_time_to_live(
+                TableName=table,
+                TimeToLiveSpecification={
+                    "AttributeName": expiry["AttributeName"],
+                    "Enabled": False,
+                },
+            )
     name = Evaluator(template).physical_name
     return Tables(
         directory=name("DirectoryTable"),

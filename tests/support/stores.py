@@ -14,6 +14,7 @@ from parley.adapters.dynamodb.counter import DynamoCounter
 from parley.adapters.dynamodb.directory import DynamoDirectory
 from parley.adapters.dynamodb.event_log import DynamoEventLog
 from parley.adapters.dynamodb.personas import DynamoPersonas
+from parley.adapters.dynamodb.requests import DynamoRequests
 from parley.adapters.memory import (
     MemoryConversations,
     MemoryCounter,
@@ -28,15 +29,17 @@ from parley.domain.conversations import (
     Conversation,
     FinishReason,
     Message,
+    Role,
     Scope,
     Status,
     Usage,
 )
 from parley.domain.ids import ConversationId, MessageId
+from parley.domain.once import Once
 from parley.domain.sockets import ChatRef, Connection
 from parley.domain.tenants import KeyKind
 from parley.domain.tools import ToolResult
-from parley.domain.turns import UsageRecord
+from parley.domain.turns import Checkpoint, Delta, TextDelta, UsageRecord
 from parley.ports import (
     CompletionStore,
     Connections,
@@ -45,6 +48,7 @@ from parley.ports import (
     Directory,
     EventLog,
     PersonaStore,
+    Requests,
 )
 from tests.support.clock import ManualClock
 
@@ -59,6 +63,7 @@ class Stores:
     """One implementation of the stores, in the hands of a tenant that nobody else uses."""
 
     conversations: ConversationStore
+    requests: Requests
     directory: Directory
     counter: Counter
     personas: PersonaStore
@@ -118,6 +123,7 @@ class Stores:
         text: str = "Hello?",
         product_ids: tuple[int, ...] = (),
         tool_results: tuple[ToolResult, ...] = (),
+        **how: Any,
     ) -> tuple[Message, Message]:
         return await self.conversations.append_turn(
             conversation,
@@ -126,10 +132,50 @@ class Stores:
             at=self.clock.now(),
             product_ids=product_ids,
             tool_results=tool_results,
+            **how,
         )
 
-    async def settle(self, reply: Message) -> bool:
-        return await self.conversations.settle_turn(reply, self.record(reply))
+    def completion(self, **fields: Any) -> Message:
+        """The pending reply of a stateless completion that hasn't begun."""
+        values: dict[str, Any] = {
+            "id": completion_id(),
+            "role": Role.ASSISTANT,
+            "text": "",
+            "status": Status.PENDING,
+            "created_at": self.clock.now(),
+            "model": "a-model",
+        }
+        return Message(**(values | fields))
+
+    async def begin_completion(self, scope: Scope | None = None) -> Message:
+        """The pending reply of a stateless completion."""
+        reply = self.completion()
+        await self.conversations.begin_completions(scope or self.scope, [reply])
+        return reply
+
+    async def settle(self, reply: Message, last: Checkpoint | None = None) -> bool:
+        return await self.conversations.settle(reply, self.record(reply), last=last)
+
+    def once(self, name: str = "key", fingerprint: str = "asked") -> Once:
+        """A request that carries an idempotency key."""
+        return Once(tenant=self.tenant, name=name, fingerprint=fingerprint)
+
+    def grown(
+        self,
+        number: int,
+        deltas: Sequence[Delta | str],
+        *,
+        shown: int = 0,
+        shows: int | None = None,
+    ) -> Checkpoint:
+        """A checkpoint that isn't kept yet; all of its deltas are shown if nothing else is said."""
+        return Checkpoint(
+            number=number,
+            shown=shown,
+            deltas=tuple(TextDelta(each) if isinstance(each, str) else each for each in deltas),
+            shows=len(deltas) if shows is None else shows,
+            at=self.clock.now(),
+        )
 
     async def take_turn(
         self, conversation: Conversation, text: str = "Hello?", answer: str = "Hi!"
@@ -177,6 +223,7 @@ def in_memory(clock: ManualClock) -> Stores:
 
     return Stores(
         conversations=conversations,
+        requests=conversations.requests,
         directory=MemoryDirectory(),
         counter=MemoryCounter(clock),
         personas=MemoryPersonas(),
@@ -200,6 +247,7 @@ def on_dynamodb(client: "DynamoDBClient", tables: Tables, clock: ManualClock) ->
 
     return Stores(
         conversations=DynamoConversations(database, tables, clock),
+        requests=DynamoRequests(database, tables, clock),
         directory=DynamoDirectory(database, tables),
         counter=DynamoCounter(database, tables, clock),
         personas=DynamoPersonas(database, tables),

@@ -515,17 +515,13 @@ def _copy_origin(origin: Origin | None) -> Origin | None:
 
 
 def _settled(pending: Message, final: Message) -> Message:
-    """The pending reply with all that the end of its turn decides."""
+    """The final form of a pending reply, with all that its end doesn't decide."""
     return replace(
-        pending,
-        text=final.text,
-        status=final.status,
+        final,
+        role=pending.role,
+        created_at=pending.created_at,
         model=final.model or pending.model,
-        finish_reason=final.finish_reason,
-        usage=final.usage,
-        error=final.error,
-        error_message=final.error_message,
-        ended_at=final.ended_at,
-        reasoning=final.reasoning,
-        tool_calls=final.tool_calls,
+        origin=pending.origin,
+        product_ids=pending.product_ids,
+        rating=pending.rating,
     )

@@ -385,20 +385,20 @@ class DynamoConversations:
     def request_stop(self, scope: Scope, reply: MessageId) -> None:
         """Mark the reply, if it is pending: one write, and for a stored one a read of the head."""
         table, key = self._place(scope.tenant, reply)
-        is_reply = "#role = :assistant"
-        values: dict[str, str | int] = {"assistant": Role.ASSISTANT.value}
+        condition = "#role = :assistant AND #status = :pending"
+        values: dict[str, str | int] = {
+            "assistant": Role.ASSISTANT.value,
+            "pending": Status.PENDING.value,
+        }
         if not reply.is_completion:
             self._check_scope(scope, reply)
-        elif scope.user is not None:
-            is_reply += " AND #user = :user"
-            values["user"] = scope.user
-        mark = update(
-            table,
-            key,
-            f"SET #{_STOP} = :yes",
-            {**values, "yes": 1, "pending": Status.PENDING.value},
-            condition=f"{is_reply} AND #status = :pending",
-        )
+        else:
+            condition += " AND #expires_at > :now"
+            values["now"] = int(self._clock.now().timestamp())
+            if scope.user is not None:
+                condition += " AND #user = :user"
+                values["user"] = scope.user
+        mark = update(table, key, f"SET #{_STOP} = :yes", {**values, "yes": 1}, condition=condition)
         try:
             self._database.write(mark)
         except ConditionFailed as refusal:
