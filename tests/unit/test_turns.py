@@ -111,7 +111,12 @@ class World:
         self.store = MemoryConversations(clock)
         self.conversations = Conversations(self.store, clock, RandomIds())
         self.turns = Turns(
-            self.store, OnlyPlayed(self.model), clock, RandomIds(), watch_seconds=0.01
+            self.store,
+            OnlyPlayed(self.model),
+            clock,
+            RandomIds(),
+            watch_seconds=0.01,
+            settle_pauses=(0,),
         )
 
     async def chat(self, **fields: str) -> Conversation:
@@ -319,10 +324,12 @@ async def test_strangers_cannot_stop_a_turn(world: World) -> None:
 async def test_an_accepted_message_is_answered_by_whoever_takes_it_up(world: World) -> None:
     conversation = await world.chat(system_prompt="Be kind.")
     await (await world.say(conversation, "one")).result()
-    question, pending = await world.turns.accept(CALLER, conversation.id, text="two")
+    question, pending = await world.turns.accept(
+        CALLER, conversation.id, dialect="test", text="two"
+    )
     assert (question.text, pending.status) == ("two", Status.PENDING)
     elsewhere = Turns(world.store, OnlyPlayed(world.model), ManualClock(), RandomIds())
-    reply = await (await elsewhere.take_up(CALLER, pending.id, dialect="test")).result()
+    reply = await (await elsewhere.take_up(CALLER, pending.id)).result()
     assert (reply.id, reply.text, reply.status) == (pending.id, "Hello", Status.COMPLETED)
     shown = [message.text for message in world.model.asked[-1].messages]
     assert shown == ["Be kind.", "one", "Hello", "two"]
@@ -330,12 +337,12 @@ async def test_an_accepted_message_is_answered_by_whoever_takes_it_up(world: Wor
 
 async def test_what_has_been_answered_is_not_taken_up_again(world: World) -> None:
     conversation = await world.chat()
-    _, pending = await world.turns.accept(CALLER, conversation.id, text="Hi")
-    await (await world.turns.take_up(CALLER, pending.id, dialect="test")).result()
+    _, pending = await world.turns.accept(CALLER, conversation.id, dialect="test", text="Hi")
+    await (await world.turns.take_up(CALLER, pending.id)).result()
     with pytest.raises(Conflict):
-        await world.turns.take_up(CALLER, pending.id, dialect="test")
+        await world.turns.take_up(CALLER, pending.id)
     with pytest.raises(NotFound):
-        await world.turns.take_up(CALLER, MessageId(conversation.id, 9), dialect="test")
+        await world.turns.take_up(CALLER, MessageId(conversation.id, 9))
 
 
 async def test_a_turns_parameters_win_over_the_conversations(world: World) -> None:
@@ -359,10 +366,10 @@ async def test_a_turns_parameters_win_over_the_conversations(world: World) -> No
 async def test_a_reply_that_could_not_be_settled_is_not_called_finished(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(reply: Message, record: UsageRecord) -> bool:
+    async def refuse(reply: Message, record: UsageRecord, last: object) -> bool:
         raise StoreUnavailable("No store.")
 
-    monkeypatch.setattr(world.store, "settle_turn", refuse)
+    monkeypatch.setattr(world.store, "settle", refuse)
     turn = await world.say(await world.chat())
     with pytest.raises(StoreUnavailable):
         await turn.result()

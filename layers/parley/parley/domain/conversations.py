@@ -136,6 +136,10 @@ class Conversation:
     """Messages appended so far, and so the sequence number of the newest one."""
 
 
+TEXT_ONLY = "text_only"
+"""In `Origin.telling`, with a true value: thoughts and calls aren't shown."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Who asked for a reply, and how it is told: what is needed to end it or tell it again."""
@@ -144,7 +148,10 @@ class Origin:
     key_id: str
     user: str
     telling: Mapping[str, Any] = field(default_factory=dict)
-    """What the dialect needs to tell the reply again just as it did: any JSON object."""
+    """What the dialect needs to tell the reply again just as it did: any JSON object.
+
+    Empty where the reply wasn't streamed. Of a dialect that shows text only it has `TEXT_ONLY`.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +170,10 @@ class Message:
     """The stable code of what went wrong, on a failed reply."""
     error_message: str | None = None
     """What the caller was told of it."""
+    error_param: str | None = None
+    """The field of the request that was wrong, where one was."""
+    refused: bool = False
+    """Whether it failed before the model had accepted it, so that the caller got no reply at all."""
     ended_at: datetime | None = None
     """When the reply was settled."""
     origin: Origin | None = None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from parley.domain.errors import Conflict
+from parley.domain.errors import Conflict, KeyReused
 from parley.domain.ids import ConversationId, MessageId
 
 REMEMBERED_FOR = timedelta(hours=24)
@@ -11,17 +11,6 @@ REMEMBERED_FOR = timedelta(hours=24)
 
 LONGEST_KEY = 255
 """Characters of an idempotency key."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Once:
-    """A request that carries an idempotency key."""
-
-    tenant: str
-    name: str
-    """Digest of the key and of whose it is: a user's keys are another's no business."""
-    fingerprint: str
-    """Digest of what is asked; the same key with another one is a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +35,31 @@ class Done:
     """What it was answered with, where it didn't begin a turn."""
     held_until: datetime | None = None
     """Who answers it now has until then; after that another may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """A request that carries an idempotency key."""
+
+    tenant: str
+    name: str
+    """Digest of the key and of whose it is: a user's keys are another's no business."""
+    fingerprint: str
+    """Digest of what is asked; the same key with another one is a mistake."""
+    before: Done | None = None
+    """What was known of it when it came."""
+
+    def check(self, done: Done) -> None:
+        """Hold a request to what came with its key before.
+
+        Raises:
+            KeyReused: that was another request.
+        """
+        if done.fingerprint != self.fingerprint:
+            raise KeyReused(
+                "This idempotency key came with another request before. Use a new key for a new "
+                "request."
+            )
 
 
 class Repeated(Conflict):

@@ -49,6 +49,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRules:
+    """What becomes of a tenant's turns where there is a choice."""
+
+    stored_run_on: bool = True
+    """Whether a stored conversation's turn goes on to its end when its client leaves."""
+    completions_run_on: bool = False
+    """Whether a stateless completion does; else it is cancelled."""
+    one_at_a_time: bool = False
+    """Whether a conversation refuses a turn while another isn't over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """A customer of the deployment; all data belongs to exactly one."""
 
@@ -57,6 +69,7 @@ class Tenant:
     models: Mapping[str, Routes] = field(default_factory=dict)
     """Routes by the name callers use; the first is the default."""
     limits: Limits = field(default_factory=Limits)
+    turns: TurnRules = field(default_factory=TurnRules)
     suspended_at: datetime | None = None
     """Since when its credentials are refused; its data stays as it is."""
     deleted_at: datetime | None = None

@@ -1,6 +1,5 @@
-"""Several turns that answer one prompt side by side."""
+"""Several turns that answer one prompt."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -10,33 +9,22 @@ from parley.services.turns import Turn
 
 
 async def side_by_side(turns: Sequence[Turn]) -> AsyncGenerator[tuple[int, TurnEvent], None]:
-    """Yield the events of all turns as they come, each with its turn's place.
+    """Yield the events of turns that run side by side, one turn after the other, with its place.
 
-    It ends when every turn has; closing it earlier leaves the turns that haven't.
+    In this order whoever hears them again hears the same. Closing it early leaves those that
+    haven't ended.
     """
-    if len(turns) == 1:  # as nearly always, and then no queue between is worth its time
-        async with aclosing(turns[0].events()) as alone:
-            async for event in alone:
-                yield 0, event
-        return
-    events: asyncio.Queue[tuple[int, TurnEvent]] = asyncio.Queue()
-
-    async def listen(place: int, turn: Turn) -> None:
-        async with aclosing(turn.events()) as heard:
-            async for event in heard:
-                events.put_nowait((place, event))
-
-    listening = [asyncio.create_task(listen(*each)) for each in enumerate(turns)]
-    running = len(turns)
+    ended = False
     try:
-        while running:
-            place, event = await events.get()
-            running -= isinstance(event, Finished | Failed)
-            yield place, event
+        for place, turn in enumerate(turns):
+            async with aclosing(turn.events()) as events:
+                async for event in events:
+                    yield place, event
+        ended = True
     finally:
-        for task in listening:
-            task.cancel()
-        await asyncio.gather(*listening, return_exceptions=True)
+        if not ended:
+            for turn in turns:
+                turn.leave()
 
 
 async def results(events: AsyncGenerator[tuple[int, TurnEvent], None]) -> list[Message]:

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import Message, Page
-from parley.domain.errors import ParleyError
+from parley.domain.errors import Conflict, ParleyError
 from parley.domain.ids import MessageId
 from parley.domain.tenants import Caller
 from parley.domain.turns import CompletionRequest, Failed, Finished, TurnEvent
@@ -58,6 +58,8 @@ class Completions:
                                     metadata=metadata,
                                 )
                             )
+                        except Conflict:
+                            pass  # kept already: these turns are told again
                         except ParleyError as error:
                             told = Failed(event.reply, error)
                 yield place, told

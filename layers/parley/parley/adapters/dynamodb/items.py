@@ -28,7 +28,7 @@ from parley.domain.conversations import (
 )
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.personas import Persona, PersonaContent, PersonaVersion
-from parley.domain.tenants import ApiKey, KeyKind, Limits, Tenant
+from parley.domain.tenants import ApiKey, KeyKind, Limits, Tenant, TurnRules
 from parley.domain.tools import ToolCall, ToolResult
 from parley.domain.turns import Image, PromptMessage, UsageRecord
 
@@ -139,6 +139,8 @@ def from_outcome(message: Message) -> Item:
         **_from_usage(message.usage),
         "error": message.error,
         "error_message": message.error_message,
+        "error_param": message.error_param,
+        "refused": 1 if message.refused else None,
         "ended_at": timestamp(message.ended_at) if message.ended_at else None,
         "structured": 1 if _is_structured(message) else None,
     }
@@ -174,6 +176,8 @@ def to_message(id_: MessageId, item: Item, body: str) -> Message:
         usage=_to_usage(item),
         error=item.get("error"),
         error_message=item.get("error_message"),
+        error_param=item.get("error_param"),
+        refused="refused" in item,
         ended_at=_moment(ended_at) if ended_at else None,
         origin=Origin(**json.loads(origin)) if origin else None,
         product_ids=tuple(json.loads(item.get("product_ids", "[]"))),
@@ -281,6 +285,7 @@ def from_tenant(tenant: Tenant) -> Item:
         "created_at": timestamp(tenant.created_at),
         "models": _dump({name: from_routes(routes) for name, routes in tenant.models.items()}),
         "limits": _dump(asdict(tenant.limits)),
+        "turns": _dump(asdict(tenant.turns)),
         "suspended_at": timestamp(tenant.suspended_at) if tenant.suspended_at else None,
         "deleted_at": timestamp(tenant.deleted_at) if tenant.deleted_at else None,
         "revision": tenant.revision,
@@ -295,6 +300,7 @@ def to_tenant(item: Item) -> Tenant:
         created_at=_moment(item["created_at"]),
         models={name: to_routes(routes) for name, routes in models.items()},
         limits=Limits(**json.loads(item["limits"])),
+        turns=TurnRules(**json.loads(item.get("turns", "{}"))),
         suspended_at=_moment_or_none(item.get("suspended_at")),
         deleted_at=_moment_or_none(item.get("deleted_at")),
         revision=item["revision"],

@@ -210,7 +210,7 @@ class LiveChats:
         said = self._wire.read(frame)
         try:
             message, reply = await self._turns.accept(
-                caller, connection.conversation, text=said.text
+                caller, connection.conversation, dialect=self._wire.name, text=said.text
             )
         except ParleyError as error:
             await self._tell(connection, error, client_id=said.client_id)

@@ -58,7 +58,7 @@ class Replies:
         async with self._courier.on_duty(chat) as news:
             script = _Script(self._events, self._clock, chat, news)
             try:
-                turn = await self._turns.take_up(caller, job.turn, dialect=self._wire.name)
+                turn = await self._turns.take_up(caller, job.turn)
             except ParleyError as error:
                 script.say(ErrorOccurred(self._wire.describe(error), job.turn))
             else:

@@ -1,0 +1,279 @@
+"""A turn while this process runs it: the model is asked, the reply kept as it grows, then settled.
+
+It runs in tasks of its own, so that its end doesn't depend on who is listening.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from parley.domain.conversations import Message, Status
+from parley.domain.errors import (
+    Conflict,
+    Interrupted,
+    ModelError,
+    NotFound,
+    ParleyError,
+    StoreUnavailable,
+)
+from parley.domain.routes import ModelRoute
+from parley.domain.tenants import Caller
+from parley.domain.turns import (
+    Accepted,
+    Completed,
+    CompletionRequest,
+    Delta,
+    Failed,
+    Finished,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    TurnEvent,
+    UsageRecord,
+)
+from parley.ports import Clock, ConversationStore, Model
+from parley.services.observation import TurnWatch
+from parley.services.turns.deltas import Assembly, in_pieces
+from parley.services.turns.journal import Journal
+from parley.services.turns.recovery import INTERRUPTED, stored
+from parley.services.turns.turn import Turn, is_text_only
+
+log = logging.getLogger(__name__)
+
+SETTLE_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between the tries to settle a reply; together less than a turn lives without a sign."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything a turn needs to run."""
+
+    caller: Caller
+    user: str
+    dialect: str
+    model: Model
+    request: CompletionRequest
+    reply: Message
+    runs_on: bool
+    """Whether the turn goes on when nobody listens any more."""
+    is_told_again: bool
+    """Whether somebody may ask to hear it again, so that it is kept to its last delta."""
+    durable: Awaitable[None] | None = None
+    """Makes the pending reply durable side by side with the model; None where it is already."""
+
+
+class Running(Turn):
+    """A turn that runs in this process."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: ConversationStore,
+        clock: Clock,
+        *,
+        watch_seconds: float,
+        settle_pauses: Sequence[float],
+    ) -> None:
+        """Ask the model at once; call it in the event loop that is to run the turn."""
+        self.reply = plan.reply
+        self._plan = plan
+        self._tenant = plan.caller.tenant.id
+        self._store = store
+        self._clock = clock
+        self._watch_seconds = watch_seconds
+        self._settle_pauses = settle_pauses
+        self._watch = TurnWatch(plan.caller, plan.reply, dialect=plan.dialect)
+        self._events: asyncio.Queue[TurnEvent] = asyncio.Queue()
+        self._kept = Assembly()
+        self.logprobs = self._kept.logprobs
+        self._journal = Journal(
+            store, clock, self._tenant, plan.reply.id, text_only=is_text_only(plan.reply)
+        )
+        self._is_full = asyncio.Event()
+        self._accepted = False
+        self._completed: Completed | None = None
+        self._route: ModelRoute | None = None
+        self._durable = asyncio.ensure_future(plan.durable) if plan.durable else None
+        self._asking = asyncio.create_task(self._ask())
+        self.seeing_through = asyncio.create_task(self._see_through())
+        """Done when the turn is settled."""
+
+    async def accepted(self) -> None:
+        """Wait until the model has accepted the request.
+
+        Raises:
+            ParleyError: the store or the model refused or failed before the first event.
+        """
+        try:
+            first = await self._events.get()
+        except asyncio.CancelledError:
+            self.leave()
+            raise
+        if isinstance(first, Failed):
+            raise first.error
+        if isinstance(first, Finished):  # stopped before the model accepted
+            self._events.put_nowait(first)
+
+    async def events(self) -> AsyncGenerator[TurnEvent, None]:
+        """Yield deltas as they are made, then one `Finished` or `Failed`; only once."""
+        ended = False
+        try:
+            while not ended:
+                event = await self._events.get()
+                ended = isinstance(event, Finished | Failed)
+                yield event
+        finally:
+            if not ended:
+                self.leave()
+
+    def leave(self) -> None:
+        """Listen no more: a turn that doesn't run on is cancelled."""
+        if not self._plan.runs_on:
+            self._asking.cancel()
+
+    def stop(self) -> None:
+        """End the turn with what there is of the reply; from any thread."""
+        self._asking.get_loop().call_soon_threadsafe(self._asking.cancel)
+
+    async def _ask(self) -> None:
+        """Pass on what the model yields; cancelling this task cancels the model's call."""
+        self._watch.enter()
+        async with aclosing(self._plan.model.complete(self._plan.request)) as events:
+            async for event in events:
+                self._watch.heard(event)
+                match event:
+                    case Accepted(route):
+                        self._route = route
+                        if self._durable is not None:
+                            await asyncio.shield(self._durable)
+                        self._accepted = True
+                        self._events.put_nowait(Started(self.reply))
+                    case TextDelta() | ReasoningDelta() | ToolCallDelta():
+                        for piece in in_pieces(event):
+                            self._add(piece)
+                    case Completed():
+                        self._completed = event
+
+    def _add(self, delta: Delta) -> None:
+        self._kept.add(delta)
+        self._journal.add(delta)
+        self._events.put_nowait(delta)
+        if self._journal.is_full:
+            self._is_full.set()
+
+    async def _see_through(self) -> None:
+        """Wait for the model, settle what came of it, and only then say that the turn has ended."""
+        self._watch.enter()
+        await self._keep_up()
+        error = self._why_broken()
+        reply = self._ended(error)
+        try:
+            if self._durable is not None:
+                await self._durable
+            reply, error = await self._settle(reply, error)
+        except ParleyError as unsettled:
+            error = error or unsettled
+        self._watch.ended(reply, error)
+        self._events.put_nowait(Failed(reply, error) if error else Finished(reply))
+
+    async def _keep_up(self) -> None:
+        """Until the model is done, keep what comes and look whether the turn is to stop."""
+        while True:
+            full = asyncio.create_task(self._is_full.wait())
+            done, _ = await asyncio.wait(
+                {self._asking, full},
+                timeout=self._watch_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            full.cancel()
+            if self._asking in done:
+                return
+            self._is_full.clear()
+            if self._durable is None or self._durable.done():
+                _, is_to_stop = await asyncio.gather(self._journal.keep(), self._is_to_stop())
+                if is_to_stop:
+                    self._asking.cancel()
+
+    async def _is_to_stop(self) -> bool:
+        try:
+            return await self._store.stop_requested(self._tenant, self.reply.id)
+        except ParleyError:
+            return False  # it is asked again soon, and a turn doesn't end for that
+
+    def _why_broken(self) -> ParleyError | None:
+        if self._asking.cancelled():
+            return None
+        raised = self._asking.exception()
+        if isinstance(raised, ParleyError):
+            return raised
+        if raised is not None:
+            log.error("a model adapter raised what its port doesn't allow", exc_info=raised)
+            return ModelError("The model failed.")
+        if self._completed is None:
+            return ModelError("The model's reply broke off before its end.")
+        return None
+
+    def _ended(self, error: ParleyError | None) -> Message:
+        """The reply as it is to be settled."""
+        completed = self._completed
+        status = Status.COMPLETED if completed else Status.STOPPED
+        return replace(
+            self.reply,
+            text=self._kept.text,
+            reasoning=self._kept.reasoning,
+            tool_calls=self._kept.tool_calls,
+            status=Status.FAILED if error else status,
+            finish_reason=completed.finish_reason if completed else None,
+            usage=completed.usage if completed else None,
+            error=error.code if error else None,
+            error_message=error.message if error else None,
+            error_param=error.param if error else None,
+            refused=error is not None and not self._accepted,
+            ended_at=self._clock.now(),
+        )
+
+    async def _settle(
+        self, reply: Message, error: ParleyError | None
+    ) -> tuple[Message, ParleyError | None]:
+        """Settle the reply, patiently; who is later than another goes by what that one settled.
+
+        Returns:
+            The reply as it is stored, and what the caller is to be told of its end.
+
+        Raises:
+            StoreUnavailable: it can't be settled for so long that others take it for dead.
+        """
+        record = UsageRecord(
+            tenant=self._tenant,
+            user=self._plan.user,
+            key_id=self._plan.caller.key_id,
+            dialect=self._plan.dialect,
+            turn=reply.id,
+            model=reply.model or self._plan.request.model,
+            status=reply.status,
+            usage=reply.usage,
+            at=self._clock.now(),
+            route=self._route.label if self._route else None,
+        )
+        for pause in (*self._settle_pauses, None):
+            try:
+                last = await self._journal.last() if self._plan.is_told_again else None
+                if await self._store.settle(reply, record, last=last):
+                    return reply, error
+                found = await stored(self._store, self._tenant, reply)
+            except NotFound:
+                return reply, error or Conflict(
+                    "The conversation was deleted while it was answered."
+                )
+            except StoreUnavailable:
+                if pause is None:
+                    raise
+            else:
+                if (found.status, found.text) == (reply.status, reply.text):
+                    return reply, error  # our own, of a try whose answer was lost
+                return found, Interrupted(INTERRUPTED)
+            await asyncio.sleep(pause)
+        raise AssertionError("the last try returns or raises")
