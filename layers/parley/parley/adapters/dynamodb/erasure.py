@@ -6,12 +6,12 @@ given once in years. docs/decisions/0006-erasing-a-tenant.md has the figures.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 from parley.adapters.aws import in_thread
 from parley.adapters.dynamodb import keys
 from parley.adapters.dynamodb.client import Database, Place, Tables
-from parley.adapters.dynamodb.keys import Key
+from parley.adapters.dynamodb.keys import Key, Range
 from parley.domain.ids import ConversationId
 
 SEGMENTS = 8
@@ -47,17 +47,19 @@ class DynamoErasure:
     async def erase_passing(
         self, tenant: str, user: str, conversations: Collection[ConversationId]
     ) -> None:
-        """Scan the transient table, which holds a day, and query the logs of the chats."""
-        partition, _ = keys.belonging_to(tenant)
-        table = self._tables.transient
-        await self._sweep(
-            table,
-            "#user = :user AND (begins_with(#pk, :partition) OR #tenant = :tenant)",
-            {"user": user, "partition": partition, "tenant": tenant},
-            lambda _: None,
-        )
+        """Scan the transient table, which holds a day, and remove the partitions that are found.
+
+        What belongs to a conversation is found by its number instead.
+        """
+        begins, _ = keys.belonging_to(tenant)
+        condition = "#user = :user AND (begins_with(#pk, :begins) OR #tenant = :tenant)"
+        values = {"user": user, "begins": begins, "tenant": tenant}
+        async for found in self._found(self._tables.transient, condition, values):
+            for partition in {key.pk for key in found}:
+                await self._remove_partition(keys.whole(partition))
         for conversation in conversations:
-            await self._remove_log(tenant, conversation)
+            await self._remove_partition(keys.log(tenant, conversation))
+            await self._remove_partition(keys.everything(tenant, conversation))
 
     async def _sweep(
         self,
@@ -75,6 +77,14 @@ class DynamoErasure:
 
         await asyncio.gather(*(sweep(segment) for segment in range(SEGMENTS)))
 
+    async def _found(
+        self, table: str, condition: str, values: Mapping[str, str]
+    ) -> AsyncIterator[list[Key]]:
+        place: Place | None = Place(0, 1)
+        while place is not None:
+            found, place = await self._scan(table, condition, values, place)
+            yield found
+
     @in_thread
     def _scan(
         self, table: str, condition: str, values: Mapping[str, str], place: Place
@@ -86,7 +96,7 @@ class DynamoErasure:
         self._database.delete_many(table, doomed)
 
     @in_thread
-    def _remove_log(self, tenant: str, conversation: ConversationId) -> None:
+    def _remove_partition(self, within: Range) -> None:
         table = self._tables.transient
-        for some in self._database.keys(table, keys.log(tenant, conversation)):
+        for some in self._database.keys(table, within):
             self._database.delete_many(table, some)

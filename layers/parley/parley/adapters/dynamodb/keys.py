@@ -390,6 +390,11 @@ def belonging_to(tenant: str) -> tuple[str, str]:
     return f"{_tenant(tenant)}#", f"{_tenant(tenant)}%23"
 
 
+def whole(partition: str) -> Range:
+    """All items of a partition."""
+    return Range(partition, " ", _AFTER_ALL)
+
+
 def _ledger(tenant: str, day: date, shard: int) -> str:
     return f"{_tenant(tenant)}#{day.isoformat()}#{shard}"
 
