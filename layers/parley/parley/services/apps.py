@@ -170,7 +170,7 @@ class Apps:
         size = 0
         while last >= first:
             start = max(first, last - READ_AT_ONCE + 1)
-            messages = await self._store.messages(head, first=start, last=last)
+            messages = await self._conversations.messages(head, first=start, last=last)
             for question, reply in reversed(_pairs(messages)):
                 size += len(question.text.encode()) + len(reply.text.encode())
                 if page and size > PAGE_BYTES:
@@ -275,7 +275,7 @@ class Apps:
         return page.items[0] if page.items else None
 
     async def _exchange(self, caller: Caller, reply: MessageId) -> Exchange:
-        head, answer = await self._store.get_message(caller.scope, reply)
+        head, answer = await self._conversations.message(caller, reply)
         if answer.role is not Role.ASSISTANT:
             raise NotFound("No such message.")
         number = reply.sequence - 1

@@ -8,6 +8,7 @@ from parley.domain.errors import Conflict, NotFound
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.tenants import Caller
 from parley.ports import Clock, ConversationStore, Ids
+from parley.services.turns.recovery import Recovery
 
 PAGE_BYTES = 4_000_000
 """Text that one page of history carries at most: a reply has to fit Lambda's 6 MB."""
@@ -23,6 +24,7 @@ class Conversations:
         self._store = store
         self._clock = clock
         self._ids = ids
+        self._recovery = Recovery(store, clock)
 
     async def create(
         self,
@@ -135,6 +137,28 @@ class Conversations:
         """
         await self._store.delete(caller.scope, conversation)
 
+    async def messages(
+        self, conversation: Conversation, *, first: int, last: int
+    ) -> tuple[Message, ...]:
+        """The messages numbered `first` to `last` inclusive, ascending.
+
+        A reply whose turn died is settled as interrupted before it is shown.
+
+        Raises:
+            NotFound: the conversation has been deleted.
+        """
+        read = await self._store.messages(conversation, first=first, last=last)
+        return await self._recovery.mend_all(conversation.tenant, read)
+
+    async def message(self, caller: Caller, message: MessageId) -> tuple[Conversation, Message]:
+        """One message, settled as `messages` does, and its conversation.
+
+        Raises:
+            NotFound: there is none in the caller's scope.
+        """
+        head, found = await self._store.get_message(caller.scope, message)
+        return head, await self._recovery.mend(head.tenant, found)
+
     async def history(
         self,
         caller: Caller,
@@ -162,7 +186,7 @@ class Conversations:
                 last = head.message_count + 1 - numbers[0]
             else:
                 first, last = numbers[0], numbers[-1]
-            read = await self._store.messages(head, first=first, last=last)
+            read = await self.messages(head, first=first, last=last)
             if len(read) < len(numbers):  # deleted between the two reads
                 raise NotFound("No such conversation.")
             for message in reversed(read) if newest_first else read:
