@@ -7,9 +7,8 @@ import typer
 
 from admin.arguments import TenantId
 from admin.session import CommandError, Session, command
-from parley.adapters.dynamodb.routes import from_routes
 from parley.services.credentials import CACHE_SECONDS
-from parley.services.route_files import WrongRoutes
+from parley.services.route_files import WrongRoutes, routes_document
 
 app = typer.Typer(name="models", help="Where a tenant's model names lead.", no_args_is_help=True)
 
@@ -18,7 +17,7 @@ app = typer.Typer(name="models", help="Where a tenant's model names lead.", no_a
 async def show(session: Session, tenant: TenantId) -> None:
     """Show a tenant's model routes as a document, which `set` takes."""
     found = await session.admin.tenants.get(tenant)
-    session.screen.document({name: from_routes(routes) for name, routes in found.models.items()})
+    session.screen.document(routes_document(found.models))
 
 
 @command(app, "set")

@@ -16,7 +16,7 @@ from parley.domain.routes import ModelRoute, Price, TimeLimits
 from parley.domain.tenants import Tenant
 from parley.services.located_json import Node, parse
 from parley.services.model_routes import ModelRoutes
-from parley.services.route_files import WrongRoutes, read_routes
+from parley.services.route_files import WrongRoutes, read_routes, routes_document
 from tests.support.clock import NOON
 
 ALL = """{
@@ -94,6 +94,14 @@ def test_every_field_is_read() -> None:
         ),
         "*": ModelRoute("embedded", "smollm2-135m"),
     }
+
+
+def test_routes_are_read_from_what_they_were_written_to() -> None:
+    plain = {"p": [SERVER | {"base_url": "http://models.example/v1", "allow_http": True}]}
+    for text in (ALL, json.dumps(plain)):
+        routes = read_routes(text)
+
+        assert read_routes(json.dumps(routes_document(routes))) == routes
 
 
 def test_the_order_of_models_stays() -> None:

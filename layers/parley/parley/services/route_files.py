@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -67,6 +67,43 @@ def read_routes(text: str) -> dict[str, Routes]:
     if mistakes:
         raise WrongRoutes(mistakes)
     return routes
+
+
+def routes_document(models: Mapping[str, Routes]) -> dict[str, list[dict[str, Any]]]:
+    """What `read_routes` makes these routes of, as values of JSON."""
+    return {
+        name: [_written(route) for route in (routes if isinstance(routes, tuple) else (routes,))]
+        for name, routes in models.items()
+    }
+
+
+def _written(route: ModelRoute) -> dict[str, Any]:
+    """A route without what it leaves at its default."""
+    written = {
+        field.name: getattr(route, field.name)
+        for field in fields(route)
+        if getattr(route, field.name) != field.default
+    }
+    shown: Mapping[str, Callable[[Any], Any]] = {
+        "parameters": _stated,
+        "prices": lambda prices: [_stated(price) for price in prices],
+        "lacks": sorted,
+        "limits": _stated,
+        "headers": dict,
+    }
+    written |= {name: show(written[name]) for name, show in shown.items() if name in written}
+    url = urlsplit(route.base_url or "")
+    if url.scheme == "http" and not is_internal(url.hostname or ""):
+        written["allow_http"] = True
+    return written
+
+
+def _stated(value: Parameters | Price | TimeLimits) -> dict[str, Any]:
+    return {
+        field.name: stated if isinstance(stated, int | float | tuple) else str(stated)
+        for field in fields(value)
+        if (stated := getattr(value, field.name)) != field.default
+    }
 
 
 class _WrongError(Exception):
