@@ -105,6 +105,53 @@ def test_create_completion_answers_with_calls_as_a_whole(invoke: Invoke) -> None
     assert json.loads(call["function"]["arguments"]) == {"city": "text", "days": 3}
 
 
+def test_create_completion_offers_only_the_tools_that_are_allowed(invoke: Invoke) -> None:
+    named = {"type": "function", "function": {"name": "alarm"}}
+    reply = invoke(
+        "openai/create_completion",
+        stream=False,
+        messages=[{"role": "user", "content": "How is the weather?"}],
+        tools=[*TOOLS, named],
+        tool_choice={
+            "type": "allowed_tools",
+            "allowed_tools": {"mode": "required", "tools": [named]},
+        },
+    )
+    (call,) = reply.json["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["name"] == "alarm"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "text", "text": "What is this?"},
+                            {"type": "image_url", "image_url": {"url": "http://a.example/b.png"}},
+                        ],
+                    }
+                ]
+            },
+            "messages.0.content.1.image_url.url",
+        ),
+        ({"messages": [{"role": "user", "content": 7}]}, "messages.0.content"),
+        ({"stop": ["a", ""]}, "stop.1"),
+        ({"tool_choice": {"type": "function"}}, "tool_choice.function"),
+        ({"tool_choice": "any"}, "tool_choice"),
+    ],
+)
+def test_create_completion_names_what_is_wrong_in_a_field_of_several_forms(
+    invoke: Invoke, fields: dict[str, Any], param: str
+) -> None:
+    reply = invoke("openai/create_completion", **fields)
+    assert reply.status == 400
+    assert reply.json["error"]["param"] == param
+
+
 def test_create_completion_keeps_to_a_schema(invoke: Invoke) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "s", "schema": SCHEMA, "strict": True}}
     reply = invoke(

@@ -55,6 +55,11 @@ def body(**fields: object) -> CompletionBody:
     return CompletionBody.model_validate({"model": "m", "messages": messages, **fields})
 
 
+def allowing(mode: str, *names: str) -> dict[str, object]:
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+
 def shown(*messages: dict[str, object]) -> list[PromptMessage]:
     return list(codec.request(body(messages=messages)).messages)
 
@@ -87,12 +92,21 @@ def test_what_asks_for_nothing_is_accepted(fields: dict[str, object]) -> None:
         {"verbosity": "low"},
         {"tool_choice": "required"},
         {"tool_choice": {"type": "function", "function": {"name": "g"}}, "tools": [TOOL]},
+        {"tool_choice": allowing("auto", "f", "g"), "tools": [TOOL]},
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(fields: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest) as refused:
         codec.request(body(**fields))
     assert refused.value.param in fields
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_of_allowed_tools_the_model_hears_of_no_others(mode: str) -> None:
+    other = {"type": "function", "function": {"name": "g"}}
+    asked = codec.request(body(tools=[TOOL, other], tool_choice=allowing(mode, "g")))
+    assert [tool.name for tool in asked.tools] == ["g"]
+    assert asked.tool_choice == ToolChoice(ToolMode(mode))
 
 
 def test_the_newer_name_of_the_token_limit_wins() -> None:

@@ -1,7 +1,7 @@
 """How an error is rendered as a response."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -27,33 +27,53 @@ def render(dialect: Dialect, error: errors.ParleyError) -> JSONResponse:
 def invalid(found: RequestValidationError) -> errors.InvalidRequest:
     """The first of the problems with a request, as one sentence that names the field.
 
-    Nothing of what was sent is repeated: it may be a secret that slipped into the wrong field.
+    Where a field may be of several forms, it is the problem with the form that fits best. Nothing
+    of what was sent is repeated: it may be a secret that slipped into the wrong field.
     """
-    problem = found.errors()[0]
+    problem = _most_telling(found)
     if problem["type"] == "json_invalid":
         return errors.InvalidRequest(
             f"The request body isn't valid JSON: {problem['ctx']['error']}."
         )
-    param = ".".join(_steps(problem["loc"], found.body)) or None
+    param = ".".join(_steps(problem, found.body)) or None
     message = problem["msg"].removeprefix("Value error, ")
     is_missing = problem["type"] == "missing" and param is not None
     kind = errors.MissingField if is_missing else errors.InvalidRequest
     return kind(f"{param or 'The request body'}: {message}.", param=param)
 
 
-def _steps(location: Sequence[int | str], body: Any) -> Iterator[str]:
+def _most_telling(found: RequestValidationError) -> Any:
+    """The first problem or, if a form of the same field was followed further, what is wrong there.
+
+    Pydantic tells for each form of a field why it isn't that one: of a list of parts first that it
+    is no text, and then what is wrong with the third part.
+    """
+    first, *others = found.errors()
+    telling, deepest = first, list(_steps(first, found.body))
+    for other in others:
+        way = list(_steps(other, found.body))
+        if len(way) > len(deepest) and way[: len(deepest)] == deepest:
+            telling, deepest = other, way
+    return telling
+
+
+def _steps(problem: Mapping[str, Any], body: Any) -> Iterator[str]:
     """The way to a field as the caller wrote it.
 
     Pydantic names the branch of a union as a step, too. Whatever leads nowhere in the body is such
-    a name, unless it is the last: that may be a field that isn't there.
+    a name, unless it is the last of the way to a field that isn't there.
     """
-    source, *steps = location
-    value = body if source == "body" else {}
-    for step in steps:
+    source, *steps = problem["loc"]
+    if source != "body":
+        yield from map(str, steps[:1])
+        return
+    is_missing = problem["type"] == "missing"
+    value = body
+    for at, step in enumerate(steps, start=1):
         match value:
             case list() if isinstance(step, int):
                 value = value[step]
-            case dict() if step in value or step == steps[-1]:
+            case dict() if step in value or (is_missing and at == len(steps)):
                 value = value.get(step)
             case _:
                 continue

@@ -27,6 +27,7 @@ from parley.dialects.openai.schema import (
     RepliedMessage,
     Sampling,
     SchemaFormat,
+    SomeTools,
     StoredMessage,
     StoredMessageList,
     StoredPart,
@@ -98,18 +99,10 @@ def options(body: Using) -> Options:
     Raises:
         InvalidRequest: it must call what there isn't.
     """
-    tools = tuple(
-        Tool(
-            name=tool.function.name,
-            description=tool.function.description,
-            parameters=tool.function.parameters,
-            strict=bool(tool.function.strict),
-        )
-        for tool in body.tools or ()
-    )
+    tools = _offered(body)
     return Options(
         tools=tools,
-        tool_choice=_tool_choice(body, [tool.name for tool in tools]),
+        tool_choice=_tool_choice(body),
         parallel_tool_calls=body.parallel_tool_calls if tools else None,
         response_format=_response_format(body),
         reasoning_effort=body.reasoning_effort,
@@ -436,20 +429,49 @@ def _part(part: TextPart | RefusalPart | ImagePart) -> str | Image:
             return Image(part.image_url.url, part.image_url.detail)
 
 
-def _tool_choice(body: Using, names: Sequence[str]) -> ToolChoice | None:
+def _named(body: Using) -> list[str]:
+    """The tools that the choice is confined to; none where it is free."""
+    match body.tool_choice:
+        case NamedTool(function=wanted):
+            return [wanted.name]
+        case SomeTools(allowed_tools=allowed):
+            return [tool.function.name for tool in allowed.tools]
+    return []
+
+
+def _offered(body: Using) -> tuple[Tool, ...]:
+    """The tools as the model is told of them: of some that are allowed it hears of no others."""
+    confined = _named(body) if isinstance(body.tool_choice, SomeTools) else None
+    return tuple(
+        Tool(
+            name=tool.function.name,
+            description=tool.function.description,
+            parameters=tool.function.parameters,
+            strict=bool(tool.function.strict),
+        )
+        for tool in body.tools or ()
+        if confined is None or tool.function.name in confined
+    )
+
+
+def _tool_choice(body: Using) -> ToolChoice | None:
     """How free the model is; None where it is as free as it is without a word.
 
     Raises:
         InvalidRequest: it must call what there isn't.
     """
+    names = [tool.function.name for tool in body.tools or ()]
+    for wanted in _named(body):
+        if wanted not in names:
+            raise InvalidRequest(
+                f"`tool_choice` names `{wanted}`, which isn't among the tools.",
+                param="tool_choice",
+            )
     match body.tool_choice:
-        case NamedTool(function=wanted):
-            if wanted.name not in names:
-                raise InvalidRequest(
-                    f"`tool_choice` names `{wanted.name}`, which isn't among the tools.",
-                    param="tool_choice",
-                )
-            return ToolChoice(ToolMode.REQUIRED, wanted.name)
+        case NamedTool(function=function):
+            return ToolChoice(ToolMode.REQUIRED, function.name)
+        case SomeTools(allowed_tools=allowed):
+            return ToolChoice(ToolMode(allowed.mode))
         case "required" if not names:
             raise InvalidRequest("`tool_choice` asks for a call of no tool.", param="tool_choice")
         case str(mode) if names:

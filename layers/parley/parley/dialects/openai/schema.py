@@ -151,10 +151,24 @@ class NamedFunction(BaseModel):
 
 
 class NamedTool(BaseModel):
-    """The one tool the model must use."""
+    """A tool by its name: the one the model must use, or one of those it may use."""
 
     type: Literal["function"]
     function: NamedFunction
+
+
+class AllowedTools(BaseModel):
+    """Some of the tools, and whether one of them must be used."""
+
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=128)]
+
+
+class SomeTools(BaseModel):
+    """The only tools the model may use this time."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
 
 
 class TextFormat(BaseModel):
@@ -208,7 +222,11 @@ class Using(BaseModel):
     """What the model may use, and what form its reply must have; shared like `Sampling`."""
 
     tools: Annotated[list[ToolIn], Field(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    tool_choice: (
+        Literal["none", "auto", "required"]
+        | Annotated[NamedTool | SomeTools, Field(discriminator="type")]
+        | None
+    ) = None
     parallel_tool_calls: bool | None = None
     response_format: Format | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
