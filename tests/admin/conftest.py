@@ -69,6 +69,10 @@ class Program:
         """`do`, from a test that has an event loop of its own."""
         return await to_thread.run_sync(partial(self.do, *arguments))
 
+    async def run_away(self, *arguments: str) -> Answer:
+        """`run`, from a test that has an event loop of its own."""
+        return await to_thread.run_sync(partial(self.run, *arguments))
+
     async def refused_away(self, *arguments: str) -> str:
         """`refused`, from a test that has an event loop of its own."""
         return await to_thread.run_sync(partial(self.refused, *arguments))
