@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,3 +139,28 @@ async def upstream(respond: Respond) -> AsyncIterator[Upstream]:
     finally:
         server.close()
         await serving.stop()
+
+
+@contextmanager
+def upstream_beside(respond: Respond) -> Iterator[Upstream]:
+    """A server in a thread of its own, for tests that have no event loop or block it."""
+    ready: threading.Event = threading.Event()
+    serving: list[Upstream] = []
+    loop = asyncio.new_event_loop()
+    done = asyncio.Event()
+
+    async def serve() -> None:
+        async with upstream(respond) as server:
+            serving.append(server)
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    ready.wait()
+    try:
+        yield serving[0]
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
+        loop.close()
