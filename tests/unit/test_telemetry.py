@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from local import LAYER
 from parley.telemetry import spans, work
 from parley.telemetry.logs import LineFormatter, story
 from parley.telemetry.spans import Span
@@ -122,7 +124,12 @@ Span("last", kind="internal").end({}, [()])
 
 def test_all_that_a_process_logs_is_lines_and_metrics_come_at_every_level() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PROCESS], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", PROCESS],
+        env={**os.environ, "PYTHONPATH": str(LAYER)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     told = [json.loads(line)["message"] for line in done.stdout.splitlines()]
     assert told == [

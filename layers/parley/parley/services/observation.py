@@ -17,7 +17,7 @@ class TurnWatch:
     """Sees a turn through and leaves its line; nothing it does can fail or delay the turn."""
 
     def __init__(self, caller: Caller, reply: Message, *, dialect: str) -> None:
-        """Begin to watch; from now on the task's lines carry the turn's id."""
+        """Begin to watch; from now on the task's lines carry the id of its first turn."""
         name = reply.model or CATCH_ALL
         # A catch-all serves whatever name a caller makes up, and each would be a metric.
         self._model = name if name in caller.tenant.models else CATCH_ALL
@@ -27,7 +27,9 @@ class TurnWatch:
         parent = asked.trace if asked else None
         self._span = Span(f"chat {self._model}", kind="internal", parent=parent)
         self._is_first = True
-        spans.bind(turn_id=str(reply.id), tenant=caller.tenant.id)
+        self._turn_id = str(reply.id)
+        if "turn_id" not in spans.bound():
+            spans.bind(turn_id=self._turn_id, tenant=caller.tenant.id)
         self._span.attributes |= {
             "dialect": dialect,
             "gen_ai.operation.name": "chat",
@@ -37,6 +39,7 @@ class TurnWatch:
     def enter(self) -> None:
         """Count what this task does from now on as part of the turn."""
         self._span.enter()
+        spans.bind(turn_id=self._turn_id)
 
     def heard(self, event: ModelEvent) -> None:
         """Note what the model has yielded."""
