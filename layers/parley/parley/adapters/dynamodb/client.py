@@ -96,6 +96,10 @@ class Patience:
         self._ends = self._resumed + seconds
         self._tries = 0
 
+    def left(self) -> float:
+        """For how many seconds more."""
+        return self._ends - self._clock.monotonic()
+
     def after_collision(self) -> bool:
         """Wait for one's turn among those who change the same item.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeGuard
 
@@ -11,6 +12,7 @@ from parley.adapters.dynamodb.client import (
     ConditionFailed,
     Contended,
     Database,
+    Patience,
     Tables,
     Write,
     assignments,
@@ -22,6 +24,7 @@ from parley.adapters.dynamodb.client import (
 from parley.adapters.dynamodb.items import Item
 from parley.adapters.dynamodb.journal import Journal
 from parley.adapters.dynamodb.keys import Key, Range
+from parley.adapters.dynamodb.lines import Lines
 from parley.adapters.dynamodb.requests import DynamoRequests
 from parley.domain.conversations import (
     Conversation,
@@ -60,6 +63,7 @@ class DynamoConversations:
         self._clock = clock
         self._requests = DynamoRequests(database, tables, clock)
         self._journal = Journal(database, clock)
+        self._lines = Lines()
 
     # Conversations -----------------------------------------------------------------------------
 
@@ -334,52 +338,41 @@ class DynamoConversations:
             refused, and told that count is 8
             if count = 8: put 9, 10; count := 10   done
 
-        So numbers have no gaps, a turn's two are adjacent, and a refusal writes nothing.
+        So numbers have no gaps, a turn's two are adjacent, and a refusal writes nothing. Callers
+        within this process stand in line, for their collisions would be in vain.
         """
-        count = conversation.message_count
+        reply = Message(
+            id=MessageId(conversation.id, conversation.message_count + 2),
+            role=Role.ASSISTANT,
+            text="",
+            status=Status.PENDING,
+            created_at=at,
+            model=model,
+            product_ids=product_ids,
+            origin=origin,
+        )
+        user = Message(
+            id=MessageId(conversation.id, conversation.message_count + 1),
+            role=Role.TOOL if tool_results else Role.USER,
+            text=text,
+            status=Status.COMPLETED,
+            created_at=at,
+            tool_results=tool_results,
+        )
         patience = self._database.patience()
-        while True:
-            self._check_space(count, once)
-            user = Message(
-                id=MessageId(conversation.id, count + 1),
-                role=Role.TOOL if tool_results else Role.USER,
-                text=text,
-                status=Status.COMPLETED,
-                created_at=at,
-                tool_results=tool_results,
-            )
-            reply = Message(
-                id=MessageId(conversation.id, count + 2),
-                role=Role.ASSISTANT,
-                text="",
-                status=Status.PENDING,
-                created_at=at,
-                model=model,
-                product_ids=product_ids,
-                origin=origin,
-            )
-            writes = self._turn(count, conversation.tenant, user, reply)
-            if once is not None:
-                writes.append(self._requests.begins_turns(once, conversation.id, [reply.id]))
-            try:
-                self._database.try_transact(writes)
-            except ConditionFailed as refusal:
-                if once is not None:
-                    self._requests.check(refusal, -1)
-                head = refusal.found[0]
-                outdated = patience.after_collision()
-            except Contended:
-                patience.after_collision()
-                outdated = True
-            else:
-                return user, reply
-            if outdated:
-                head = self._head(conversation.tenant, conversation.id)
-            if head is None or "deleted_at" in head:
-                raise _no_such_conversation()
-            count = head["message_count"]
-            if count != conversation.message_count:
-                _check_that_it_may_follow(alone=alone, answers_calls=bool(tool_results))
+        name = (conversation.tenant, conversation.id)
+        with self._lines.join(name, seconds=patience.left()) as line:
+            if not (alone or tool_results):
+                user, reply = _renumbered(user, reply, max(line.known, user.id.sequence - 1))
+            while True:
+                count = self._append(conversation.tenant, user, reply, once, patience)
+                if count is None:
+                    break
+                if count != conversation.message_count:
+                    _check_that_it_may_follow(alone=alone, answers_calls=bool(tool_results))
+                user, reply = _renumbered(user, reply, count)
+            line.known = reply.id.sequence
+        return user, reply
 
     @in_thread
     def request_stop(self, scope: Scope, reply: MessageId) -> None:
@@ -601,6 +594,39 @@ class DynamoConversations:
             raise _no_such_conversation()
         return _entry(items.to_conversation(scope.tenant, id_, head, None))
 
+    def _append(
+        self, tenant: str, user: Message, reply: Message, once: Once | None, patience: Patience
+    ) -> int | None:
+        """Try to append a turn at the numbers that it has.
+
+        Returns:
+            None where that was done; else, after a pause if many try, behind how many messages to
+            try again.
+        """
+        counted = user.id.sequence - 1
+        self._check_space(counted, once)
+        writes = self._turn(counted, tenant, user, reply)
+        if once is not None:
+            writes.append(self._requests.begins_turns(once, user.id.conversation, [reply.id]))
+        try:
+            self._database.try_transact(writes)
+        except ConditionFailed as refusal:
+            if once is not None:
+                self._requests.check(refusal, -1)
+            head = refusal.found[0]
+            outdated = patience.after_collision()
+        except Contended:
+            patience.after_collision()
+            outdated = True
+        else:
+            return None
+        if outdated:
+            head = self._head(tenant, user.id.conversation)
+        if head is None or "deleted_at" in head:
+            raise _no_such_conversation()
+        count: int = head["message_count"]
+        return count
+
     def _check_space(self, count: int, once: Once | None) -> None:
         """Make sure that there are numbers left for another turn.
 
@@ -708,6 +734,15 @@ def _messages(
             MessageId(id_, keys.sequence(item["sk"]) or 0), item, bodies[keys.of(item)]
         )
         for item in found
+    )
+
+
+def _renumbered(user: Message, reply: Message, count: int) -> tuple[Message, Message]:
+    """The messages of a turn as those behind `count` others."""
+    conversation = user.id.conversation
+    return (
+        replace(user, id=MessageId(conversation, count + 1)),
+        replace(reply, id=MessageId(conversation, count + 2)),
     )
 
 
