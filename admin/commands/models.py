@@ -1,5 +1,6 @@
 """`parley models`: where a tenant's model names lead."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -27,13 +28,16 @@ async def set_(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", show_default=False, help="Routes by model name; the first is default."
+            metavar="FILE",
+            show_default=False,
+            allow_dash=True,
+            help="Routes by model name; the first is default. - reads them.",
         ),
     ],
 ) -> None:
     """Replace a tenant's model routes with those of a file."""
     try:
-        text = file.read_text("utf-8-sig")
+        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CommandError(f"{file} isn't UTF-8.") from error
     except OSError as error:
@@ -50,3 +54,20 @@ async def set_(
         tenant=tenant,
         models=routes,
     )
+
+
+@command(app, "key")
+async def key(
+    session: Session,
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", show_default=False, help="What routes say as `secret`."),
+    ],
+) -> None:
+    """Keep the key of a server that routes lead to; it is read from standard input."""
+    if sys.stdin.isatty():
+        text = typer.prompt("Key", hide_input=True, err=True)
+    else:
+        text = sys.stdin.read()
+    kept = await session.admin.models.keep_key(name, text.strip())
+    session.screen.say(f"The key is kept as {kept}.", secret=name, name=kept)

@@ -35,6 +35,12 @@ async def test_a_secret_is_read_by_its_name(secrets: Secrets) -> None:
     assert await secrets.get("pepper") == "first"
 
 
+async def test_a_secret_is_made_and_replaced(secrets: Secrets) -> None:
+    for name in ("stack/upstreams/new", "pepper"):
+        await secrets.put(name, "second")
+        assert await secrets.get(name) == "second"
+
+
 @pytest.mark.parametrize("name", ["missing", "binary"])
 async def test_what_cannot_be_read_as_text_is_unavailable(secrets: Secrets, name: str) -> None:
     with pytest.raises(StoreUnavailable):

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.adapters.memory import MemoryDirectory
+from parley.adapters.secrets import MemorySecrets
 from parley.domain.conversations import Parameters
-from parley.domain.errors import NotFound
+from parley.domain.errors import InvalidRequest, NotFound
 from parley.domain.routes import ModelRoute, Price, TimeLimits
 from parley.domain.tenants import Tenant
 from parley.services.located_json import Node, parse
@@ -327,13 +328,17 @@ def test_json_is_read_as_python_reads_it(value: dict[str, Any], indent: int | No
 pytestmark = pytest.mark.anyio
 
 
+def admin(directory: MemoryDirectory) -> ModelRoutes:
+    return ModelRoutes(directory, MemorySecrets({}), stack="parley")
+
+
 async def test_routes_replace_those_that_a_tenant_has() -> None:
     directory = MemoryDirectory()
     await directory.create_tenant(
         Tenant(id="acme", created_at=NOON, models={"old": ModelRoute("scripted", "old")})
     )
 
-    await ModelRoutes(directory).replace("acme", ALL)
+    await admin(directory).replace("acme", ALL)
 
     tenant = await directory.get_tenant("acme")
     assert tenant is not None
@@ -345,9 +350,25 @@ async def test_wrong_routes_change_nothing() -> None:
     await directory.create_tenant(Tenant(id="acme", created_at=NOON))
 
     with pytest.raises(WrongRoutes):
-        await ModelRoutes(directory).replace("acme", "{}")
+        await admin(directory).replace("acme", "{}")
     with pytest.raises(NotFound, match="There is no tenant nobody"):
-        await ModelRoutes(directory).replace("nobody", ALL)
+        await admin(directory).replace("nobody", ALL)
 
     tenant = await directory.get_tenant("acme")
     assert tenant == Tenant(id="acme", created_at=NOON)
+
+
+async def test_the_key_of_a_server_is_kept_among_those_of_upstreams() -> None:
+    secrets = MemorySecrets({})
+    routes = ModelRoutes(MemoryDirectory(), secrets, stack="parley-prod")
+
+    assert await routes.keep_key("vllm", "sk-1") == "parley-prod/upstreams/vllm"
+    assert await secrets.get("parley-prod/upstreams/vllm") == "sk-1"
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("", "sk-1"), ("a b", "sk-1"), ("vllm", ""), ("vllm", "sk\n1")]
+)
+async def test_what_can_not_be_sent_as_a_key_is_not_kept(name: str, key: str) -> None:
+    with pytest.raises(InvalidRequest):
+        await admin(MemoryDirectory()).keep_key(name, key)

@@ -39,6 +39,7 @@ class Basics:
     database: Database
     tables: Tables
     counter: DynamoCounter
+    secrets: SecretsManager
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,7 @@ def build(settings: Settings) -> Services:
             database=database,
             tables=tables,
             counter=counter,
+            secrets=secrets,
         ),
     )
 

@@ -596,6 +596,14 @@ class Secrets(Protocol):
         """
         ...
 
+    async def put(self, name: str, text: str) -> None:
+        """Create or replace a secret, which no function may: that is for operators.
+
+        Raises:
+            StoreUnavailable: it can't be written.
+        """
+        ...
+
 
 class EventLog(Protocol):
     """What happens in each chat, in one order, for a day; and which connections are told of it.
@@ -651,8 +659,12 @@ class EventLog(Protocol):
         """Let another become the one; nothing happens where another is it already."""
         ...
 
-    async def claim(self, tenant: str, turn: MessageId) -> bool:
-        """Become the one who answers an accepted message; False where there is one."""
+    async def claim(self, tenant: str, turn: MessageId, *, ends: bool = False) -> bool:
+        """Become the one who answers an accepted message; False where there is one.
+
+        Args:
+            ends: become the one who tells that nobody answers it any more instead.
+        """
         ...
 
 

@@ -37,6 +37,25 @@ class SecretsManager:
             self._cache[name] = cached
         return cached[1]
 
+    async def put(self, name: str, text: str) -> None:
+        """Create or replace the secret with this name.
+
+        Raises:
+            StoreUnavailable: it can't be written.
+        """
+        await self._write(name, text)
+        self._cache.pop(name, None)
+
+    @in_thread
+    def _write(self, name: str, text: str) -> None:
+        try:
+            try:
+                self._client.put_secret_value(SecretId=name, SecretString=text)
+            except self._client.exceptions.ResourceNotFoundException:
+                self._client.create_secret(Name=name, SecretString=text)
+        except (ClientError, BotoCoreError) as error:
+            raise StoreUnavailable("The secret can't be kept right now.") from error
+
     @in_thread
     def _read(self, name: str) -> str:
         try:
@@ -49,7 +68,11 @@ class MemorySecrets:
     """`Secrets` from a mapping; for tests."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        self._secrets = secrets
+        self._secrets = dict(secrets)
+
+    async def put(self, name: str, text: str) -> None:
+        """Create or replace the secret with this name."""
+        self._secrets[name] = text
 
     async def get(self, name: str) -> str:
         """The text of the secret with this name.

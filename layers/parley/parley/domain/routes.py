@@ -1,5 +1,6 @@
 """Where a tenant's model names lead: routes to models, and what they cost."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -13,6 +14,9 @@ MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 
 REMOTE = frozenset({"bedrock", "openai_compatible"})
 """The back ends whose models run elsewhere."""
+
+SECRET_NAME = re.compile(r"[A-Za-z0-9_/+=.@-]{1,200}")
+"""What a route's `secret` may be."""
 
 _MILLION = 1_000_000
 
@@ -120,6 +124,14 @@ class ModelRoute:
         None where no price is in force.
         """
         return self.cost(Usage(prompt_tokens, max_tokens), at)
+
+
+def upstream_secret(stack: str, name: str) -> str:
+    """The whole name of a route's secret: a deployment's functions may read only those of its own.
+
+    So no route can send another secret of the account to the server that it leads to.
+    """
+    return f"{stack}/upstreams/{name}"
 
 
 Routes = ModelRoute | tuple[ModelRoute, ...]

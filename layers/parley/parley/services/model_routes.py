@@ -1,18 +1,29 @@
-"""What an operator does with a tenant's model routes."""
+"""What an operator does with the routes of tenants' models, and with the keys they need."""
 
+import re
 from dataclasses import replace
 
-from parley.domain.errors import NotFound
+from parley.domain.errors import InvalidRequest, NotFound
+from parley.domain.routes import SECRET_NAME, upstream_secret
 from parley.domain.tenants import Tenant
-from parley.ports import Directory
+from parley.ports import Directory, Secrets
 from parley.services.route_files import read_routes
+
+_KEY = re.compile(r"[!-~]{1,8192}")
 
 
 class ModelRoutes:
-    """Replaces the routes of tenants' models."""
+    """Replaces the routes of tenants' models, and keeps the keys of servers they lead to."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, secrets: Secrets, *, stack: str) -> None:
+        """Put the ports in place.
+
+        Args:
+            stack: the deployment's name, with which the names of its secrets begin.
+        """
         self._directory = directory
+        self._secrets = secrets
+        self._stack = stack
 
     async def replace(self, tenant: str, text: str) -> Tenant:
         """Put the routes of a text in place of a tenant's; returns the tenant as it is then.
@@ -32,3 +43,20 @@ class ModelRoutes:
         after = replace(before, models=models, revision=before.revision + 1)
         await self._directory.change_tenant(after)
         return after
+
+    async def keep_key(self, name: str, key: str) -> str:
+        """Keep the key that routes name as their `secret`; returns the whole name it has in AWS.
+
+        Every function instance that has read an older one follows within minutes.
+
+        Raises:
+            InvalidRequest: the name or the key can't be one.
+            StoreUnavailable: it can't be written.
+        """
+        if not SECRET_NAME.fullmatch(name):
+            raise InvalidRequest(f"{name!r} is no name of a secret.", param="name")
+        if not _KEY.fullmatch(key):
+            raise InvalidRequest("The key isn't one line of ASCII without spaces.", param="key")
+        whole = upstream_secret(self._stack, name)
+        await self._secrets.put(whole, key)
+        return whole

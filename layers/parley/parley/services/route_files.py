@@ -13,7 +13,7 @@ from parley.domain.abilities import ABILITIES
 from parley.domain.addresses import is_ambiguous, is_internal, is_metadata_address
 from parley.domain.conversations import UNDECIDED, Parameters
 from parley.domain.errors import InvalidRequest
-from parley.domain.routes import PATIENT, ModelRoute, Price, Routes, TimeLimits
+from parley.domain.routes import PATIENT, SECRET_NAME, ModelRoute, Price, Routes, TimeLimits
 from parley.services.located_json import Node, NotJsonError, parse
 
 T = TypeVar("T")
@@ -400,9 +400,7 @@ def _region(node: Node) -> str | None:
 
 
 def _secret(node: Node) -> str | None:
-    if not isinstance(node.value, str) or not re.fullmatch(
-        r"[A-Za-z0-9_/+=.@-]{1,200}", node.value
-    ):
+    if not isinstance(node.value, str) or not SECRET_NAME.fullmatch(node.value):
         raise _WrongError("must be the name of a secret, behind the deployment's prefix.")
     return node.value
 

@@ -9,14 +9,11 @@ from parley.adapters.models.embedded import EmbeddedModel
 from parley.adapters.models.scripted import ScriptedModel
 from parley.adapters.secrets import MemorySecrets
 from parley.domain.errors import ModelUnavailable
-from parley.domain.routes import ModelRoute
+from parley.domain.routes import ModelRoute, upstream_secret
 from parley.ports import Model, Secrets
 
 NO_SECRETS = MemorySecrets({})
 """For where no upstream asks for a key."""
-
-UPSTREAM_SECRETS = "upstreams"
-"""What stands between the deployment's name and a secret's in the names of upstreams' keys."""
 
 CONTEXT_WINDOW = 8192
 """Tokens, of a remote model whose route doesn't say."""
@@ -47,7 +44,7 @@ class BackEnds:
             embedded_gguf: path of the embedded model's file; None takes the bundled one.
         """
         self._secrets = secrets
-        self._prefix = f"{stack}/{UPSTREAM_SECRETS}/"
+        self._stack = stack
         self._here: dict[str, Model] = {
             "embedded": EmbeddedModel(Path(embedded_gguf) if embedded_gguf else None),
             "scripted": ScriptedModel(),
@@ -96,7 +93,7 @@ class BackEnds:
             raise ModelUnavailable("A route to an OpenAI-compatible server names none.")
         key = None
         if endpoint.secret is not None:
-            key = partial(self._secrets.get, self._prefix + endpoint.secret)
+            key = partial(self._secrets.get, upstream_secret(self._stack, endpoint.secret))
         return OpenAICompatibleModel(
             endpoint.base_url,
             context_window=endpoint.context_window or CONTEXT_WINDOW,
