@@ -128,8 +128,16 @@ def test_arguments_of_calls_are_streamed_in_pieces(client: openai.OpenAI) -> Non
         assert "".join(in_pieces) == calls[index].function.arguments
 
 
+NAMED = {"type": "function", "function": {"name": "weather"}}
+
+
 @pytest.mark.parametrize(
-    "choice", ["required", {"type": "function", "function": {"name": "weather"}}]
+    "choice",
+    [
+        "required",
+        NAMED,
+        {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [NAMED]}},
+    ],
 )
 def test_a_tool_that_must_be_called_is_called(client: openai.OpenAI, choice: Any) -> None:
     asked = client.chat.completions.create(
