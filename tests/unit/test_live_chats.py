@@ -19,6 +19,7 @@ from parley.domain.errors import (
 from parley.domain.ids import ConversationId
 from parley.domain.sockets import Answer, Greet, Job
 from parley.domain.tenants import Limits
+from parley.domain.turns import LEASE_SECONDS
 from tests.support.clock import ManualClock
 from tests.support.live import World, kinds, script, text
 
@@ -485,6 +486,60 @@ async def test_a_client_that_cannot_be_reached_for_a_moment_is_told_then(
     monkeypatch.setattr(world.sockets, "post", troubled)
     await world.say("Hello")
     assert kinds(world.heard())[-1] == "message_received"
+
+
+async def test_a_message_said_again_is_taken_once_and_its_sender_told_so(world: World) -> None:
+    chat = await world.begin()
+    await world.connect(chat, "c1")
+    await world.connect(chat, "c2")
+    for _ in range(2):
+        await world.say("script:[]", message_id="mine")
+    first, again = [each for each in world.heard() if each["type"] == "message_received"]
+    assert (first["message_id"], first["content"]) == (again["message_id"], again["content"])
+    assert kinds(world.heard("c2")).count("message_received") == 1
+    await world.work()
+    await world.say("script:[]", message_id="mine")
+    await world.work()
+    assert kinds(world.heard()).count("message_stream_ended") == 1
+    assert len(await world.history()) == 2
+
+
+async def test_a_message_id_with_another_text_is_refused(world: World) -> None:
+    await world.connect(await world.begin())
+    await world.say("script:[]", message_id="mine")
+    await world.say("script:[] ", message_id="mine")
+    error = world.heard()[-1]
+    assert (error["type"], error["code"]) == ("error", "idempotency_key_reused")
+    assert error["client_message_id"] == "mine"
+    assert len(await world.history()) == 2
+
+
+@pytest.mark.parametrize("who", ["the worker's second try", "a client that comes back"])
+async def test_a_reply_whose_worker_died_is_told_as_interrupted_once(
+    world: World, clock: ManualClock, who: str
+) -> None:
+    chat = await world.begin()
+    await world.connect(chat)
+    await world.say(script({"text": "Hel"}, {"wait": 3600}))
+    [job] = [job for job in world.workers.jobs if isinstance(job, Answer)]
+    others = asyncio.all_tasks()
+    worker = asyncio.create_task(world.instance().perform(job))
+    await until(lambda: "message_stream_token" in kinds(world.heard()))
+    doomed = asyncio.all_tasks() - others | {worker}
+    for task in doomed:
+        task.cancel()
+    await asyncio.gather(*doomed, return_exceptions=True)
+    clock.advance(LEASE_SECONDS + 10)
+    seen = len(world.heard())
+    for name in ("c2", "c3"):
+        if who == "a client that comes back":
+            await world.connect(chat, name)
+        else:
+            await world.chats.perform(job)
+    errors = [each for each in world.heard()[seen:] if each["type"] == "error"]
+    assert [each["code"] for each in errors] == ["interrupted"]
+    [_, reply] = await world.history()
+    assert (str(reply.id), reply.status) == (errors[0]["message_id"], Status.INTERRUPTED)
 
 
 async def until(condition: Any) -> None:

@@ -238,7 +238,7 @@ async def test_strangers_cannot_stop_a_turn(world: World) -> None:
 async def test_an_accepted_message_is_answered_by_whoever_takes_it_up(world: World) -> None:
     conversation = await world.chat(system_prompt="Be kind.")
     await (await world.say(conversation, "one")).result()
-    question, pending = await world.turns.accept(
+    question, pending, _ = await world.turns.accept(
         CALLER, conversation.id, dialect="test", text="two"
     )
     assert (question.text, pending.status) == ("two", Status.PENDING)
@@ -251,7 +251,7 @@ async def test_an_accepted_message_is_answered_by_whoever_takes_it_up(world: Wor
 
 async def test_what_has_been_answered_is_not_taken_up_again(world: World) -> None:
     conversation = await world.chat()
-    _, pending = await world.turns.accept(CALLER, conversation.id, dialect="test", text="Hi")
+    _, pending, _ = await world.turns.accept(CALLER, conversation.id, dialect="test", text="Hi")
     await (await world.turns.take_up(CALLER, pending.id)).result()
     with pytest.raises(Conflict):
         await world.turns.take_up(CALLER, pending.id)

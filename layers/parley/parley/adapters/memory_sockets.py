@@ -32,7 +32,7 @@ class MemoryEventLog:
         self._entries: dict[ChatRef, list[Entry]] = {}
         self._readers: dict[ChatRef, dict[str, tuple[Reader, datetime]]] = {}
         self._couriers: dict[ChatRef, tuple[str, datetime]] = {}
-        self._claims: set[tuple[str, MessageId]] = set()
+        self._claims: set[tuple[str, MessageId, bool]] = set()
 
     async def newest(self, chat: ChatRef) -> int:
         """The position of the newest entry."""
@@ -114,12 +114,12 @@ class MemoryEventLog:
             if self._couriers.get(chat, ("", None))[0] == courier:
                 del self._couriers[chat]
 
-    async def claim(self, tenant: str, turn: MessageId) -> bool:
+    async def claim(self, tenant: str, turn: MessageId, *, ends: bool = False) -> bool:
         """Become the one who answers."""
         with self._lock:
-            if (tenant, turn) in self._claims:
+            if (tenant, turn, ends) in self._claims:
                 return False
-            self._claims.add((tenant, turn))
+            self._claims.add((tenant, turn, ends))
             return True
 
     def _alive(self, chat: ChatRef) -> list[Entry]:

@@ -80,6 +80,8 @@ class MessageReceived:
     """None for a text too long to be told; the history has it."""
     client_id: str | None = None
     """The sender's own id of it."""
+    to: str | None = None
+    """The one connection that it concerns, as it has said it again; None concerns all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,12 +177,15 @@ class DynamoEventLog:
             self._database.write(released)
 
     @in_thread
-    def claim(self, tenant: str, turn: MessageId) -> bool:
-        """Become the one who answers: one write."""
+    def claim(self, tenant: str, turn: MessageId, *, ends: bool = False) -> bool:
+        """Become the one who answers, or tells of the end: one write."""
         by = secrets.token_hex(8)
         item: Item = {"by": by, "expires_at": self._in(LOG_LIFETIME.total_seconds())}
         claim = put(
-            self._table, keys.claim(tenant, turn), item, condition="attribute_not_exists(#pk)"
+            self._table,
+            keys.claim(tenant, turn, ends=ends),
+            item,
+            condition="attribute_not_exists(#pk)",
         )
         try:
             self._database.write(claim)

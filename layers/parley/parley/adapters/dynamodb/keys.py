@@ -229,9 +229,10 @@ def courier(tenant: str, conversation: ConversationId) -> Key:
     return Key(_log(tenant, conversation), "courier")
 
 
-def claim(tenant: str, turn: MessageId) -> Key:
-    """That somebody answers an accepted message."""
-    return Key(_log(tenant, turn.conversation), f"claim#{turn.sequence:07}")
+def claim(tenant: str, turn: MessageId, *, ends: bool) -> Key:
+    """That somebody answers an accepted message, or tells that nobody does any more."""
+    kind = "claim-of-end" if ends else "claim"
+    return Key(_log(tenant, turn.conversation), f"{kind}#{turn.sequence:07}")
 
 
 def slot(tenant: str, number: int) -> Key:

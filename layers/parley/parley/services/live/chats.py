@@ -1,12 +1,13 @@
 """Live chats as their connections use them."""
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
-from parley.domain.conversations import Scope
+from parley.domain.conversations import Scope, Status
 from parley.domain.errors import (
     ConnectionGone,
     InvalidRequest,
@@ -16,6 +17,7 @@ from parley.domain.errors import (
     Unauthenticated,
 )
 from parley.domain.ids import ConversationId, MessageId
+from parley.domain.once import Once
 from parley.domain.sockets import (
     BEGINNING,
     Answer,
@@ -43,7 +45,7 @@ from parley.services.credentials import SUSPENDED, Credentials
 from parley.services.live.admission import HANDSHAKE, Admission
 from parley.services.live.courier import Courier
 from parley.services.live.replies import Replies
-from parley.services.live.wire import TEXT_BYTES, Wire, size
+from parley.services.live.wire import TEXT_BYTES, Said, Wire, size
 from parley.services.turns import Turns
 from parley.telemetry import spans, work
 
@@ -110,7 +112,9 @@ class LiveChats:
             clock=clock,
             ids=ids,
         )
-        self._replies = Replies(turns, events, self._courier, wire, clock)
+        self._replies = Replies(
+            turns=turns, store=store, events=events, courier=self._courier, wire=wire, clock=clock
+        )
 
     # What a connection does -------------------------------------------------------------------
 
@@ -187,7 +191,11 @@ class LiveChats:
                 if await self._post_when_open(connection, self._refusal(error)):
                     await self._sockets.close(connection)
             case Answer(connection):
-                await self._replies.answer(await self._caller(connection, proven=True), job)
+                caller = await self._caller(connection, proven=True)
+                if not await self._replies.answer(caller, job):
+                    # Lambda does a job again whose worker died.
+                    await self._replies.end_dead(connection.chat)
+                    await self._deliver(connection)
             case _:
                 assert_never(job)
 
@@ -209,8 +217,12 @@ class LiveChats:
         await self._admit(caller, connection)
         said = self._wire.read(frame)
         try:
-            message, reply = await self._turns.accept(
-                caller, connection.conversation, dialect=self._wire.name, text=said.text
+            message, reply, again = await self._turns.accept(
+                caller,
+                connection.conversation,
+                dialect=self._wire.name,
+                text=said.text,
+                once=_once(connection, said),
             )
         except ParleyError as error:
             await self._tell(connection, error, client_id=said.client_id)
@@ -218,14 +230,15 @@ class LiveChats:
         text = said.text if size(said.text) <= TEXT_BYTES else None
         await self._events.append(
             connection.chat,
-            MessageReceived(message.id, text, said.client_id),
+            MessageReceived(message.id, text, said.client_id, to=connection.id if again else None),
             at=self._clock.now(),
         )
-        try:
-            await self._workers.start(Answer(connection, reply.id))
-        except ParleyError as error:
-            await self._tell(connection, error, message=reply.id, client_id=said.client_id)
-            return
+        if reply.status is Status.PENDING:  # said again, it may be that nobody was told to answer
+            try:
+                await self._workers.start(Answer(connection, reply.id))
+            except ParleyError as error:
+                await self._tell(connection, error, message=reply.id, client_id=said.client_id)
+                return
         await self._deliver(connection)
 
     async def _admit(self, caller: Caller, connection: Connection) -> None:
@@ -289,6 +302,7 @@ class LiveChats:
             await self._admission.leave(connection)
             return
         await self._events.subscribe(connection)
+        await self._replies.end_dead(connection.chat)
         if await self._store.see_user(connection.tenant, connection.user):
             event = UserCreated(connection.user)
             await self._events.append(connection.chat, event, at=self._clock.now())
@@ -325,6 +339,18 @@ class LiveChats:
 
     def _refusal(self, error: Mapping[str, Any]) -> str:
         return self._wire.refused(error, self._clock.now())
+
+
+def _once(connection: Connection, said: Said) -> Once | None:
+    """What recognises a message that is said again: the client's own id of it, in its chat."""
+    if said.client_id is None:
+        return None
+    name = "\0".join(["socket", str(connection.conversation), connection.user, said.client_id])
+    return Once(
+        tenant=connection.tenant,
+        name=hashlib.sha256(name.encode()).hexdigest(),
+        fingerprint=hashlib.sha256(said.text.encode()).hexdigest(),
+    )
 
 
 def _needed(value: str | None, name: str) -> str:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from parley.domain.errors import ConnectionGone, ParleyError
-from parley.domain.sockets import ChatRef, Entry, ErrorOccurred, ReplyText
+from parley.domain.sockets import ChatRef, Entry, ErrorOccurred, MessageReceived, ReplyText
 from parley.ports import Clock, Connections, EventLog, Ids, Sockets
 from parley.services.live.admission import Admission
 from parley.services.live.wire import TEXT_BYTES, Wire, size
@@ -269,7 +269,7 @@ class Courier:
 
 def _concerns(entry: Entry, connection: str) -> bool:
     event = entry.event
-    return not isinstance(event, ErrorOccurred) or event.to in {None, connection}
+    return not isinstance(event, ErrorOccurred | MessageReceived) or event.to in {None, connection}
 
 
 def _joined(entries: Sequence[Entry]) -> list[Entry]:

@@ -4,8 +4,10 @@ import asyncio
 import logging
 from contextlib import aclosing
 
-from parley.domain.errors import ParleyError
+from parley.domain.conversations import Message, Scope, Status
+from parley.domain.errors import NotFound, ParleyError
 from parley.domain.sockets import (
+    LOG_LIFETIME,
     Answer,
     ChatEvent,
     ChatRef,
@@ -16,12 +18,17 @@ from parley.domain.sockets import (
 )
 from parley.domain.tenants import Caller
 from parley.domain.turns import Failed, Finished, TextDelta
-from parley.ports import Clock, EventLog
+from parley.ports import Clock, ConversationStore, EventLog
 from parley.services.live.courier import Courier
 from parley.services.live.wire import Wire, pieces
 from parley.services.turns import Turn, Turns
+from parley.services.turns.recovery import Recovery
+from parley.services.turns.turn import error_of
 
 log = logging.getLogger(__name__)
+
+MESSAGES_LOOKED_AT = 10
+"""The newest, in which a reply whose worker died is looked for."""
 
 
 class Replies:
@@ -29,12 +36,13 @@ class Replies:
 
     def __init__(
         self,
+        *,
         turns: Turns,
+        store: ConversationStore,
         events: EventLog,
         courier: Courier,
         wire: Wire,
         clock: Clock,
-        *,
         write_seconds: float = 0.1,
     ) -> None:
         """Put the ports in place.
@@ -44,17 +52,19 @@ class Replies:
                 number of writes doesn't depend on how small its pieces are.
         """
         self._turns = turns
+        self._store = store
+        self._recovery = Recovery(store, clock)
         self._events = events
         self._courier = courier
         self._wire = wire
         self._clock = clock
         self._write_seconds = write_seconds
 
-    async def answer(self, caller: Caller, job: Answer) -> None:
-        """Answer a message unless somebody does so already; return when all is told."""
+    async def answer(self, caller: Caller, job: Answer) -> bool:
+        """Answer a message and return when all is told; False where another does, or did."""
         chat = job.connection.chat
         if not await self._events.claim(chat.tenant, job.turn):
-            return
+            return False
         async with self._courier.on_duty(chat) as news:
             script = _Script(self._events, self._clock, chat, news)
             try:
@@ -66,6 +76,31 @@ class Replies:
                 await self._follow(turn, script)
             await script.end()
         await self._courier.see_off(chat, script.position)
+        return True
+
+    async def end_dead(self, chat: ChatRef) -> None:
+        """End the newest replies whose workers died, and tell of each once."""
+        try:
+            _, newest = await self._store.get_with_newest(
+                Scope(chat.tenant), chat.conversation, MESSAGES_LOOKED_AT
+            )
+        except NotFound:
+            return
+        for reply in await self._recovery.mend_all(chat.tenant, newest):
+            if self._is_of_a_dead_worker(reply) and await self._events.claim(
+                chat.tenant, reply.id, ends=True
+            ):
+                told = ErrorOccurred(self._wire.describe(error_of(reply)), reply.id)
+                await self._events.append(chat, told, at=self._clock.now())
+
+    def _is_of_a_dead_worker(self, reply: Message) -> bool:
+        return (
+            reply.status is Status.INTERRUPTED
+            and reply.ended_at is not None
+            and self._clock.now() - reply.ended_at < LOG_LIFETIME
+            and reply.origin is not None
+            and reply.origin.dialect == self._wire.name
+        )
 
     async def _follow(self, turn: Turn, script: "_Script") -> None:
         """Write down what a turn says until it ends."""
@@ -81,6 +116,8 @@ class Replies:
                                 ReplyEnded(reply.id, reply.status, reply.finish_reason, reply.usage)
                             )
                         case Failed(reply, error):
+                            if reply.status is Status.INTERRUPTED:  # by another, who took us for
+                                return  # dead, and whoever looks next tells of it
                             script.say(ErrorOccurred(self._wire.describe(error), reply.id))
         finally:
             script.is_over.set()

@@ -300,14 +300,14 @@ class Turns:
         dialect: str,
         text: str,
         once: Once | None = None,
-    ) -> tuple[Message, Message]:
+    ) -> tuple[Message, Message, bool]:
         """Make a message and a pending reply durable; `take_up` answers, perhaps elsewhere.
 
         Args:
             once: the request, where it may be repeated; then the messages are those of the first.
 
         Returns:
-            The message and the reply, pending unless this was asked before.
+            The message, the reply, and whether they are of a request that came before.
 
         Raises:
             TurnInProgress: another turn isn't over, and the tenant wants one at a time.
@@ -318,7 +318,7 @@ class Turns:
         _request(head, newest, text=text, choice=choice)
         origin = Origin(dialect=dialect, key_id=caller.key_id, user=head.user)
         try:
-            return await self._store.append_turn(
+            said, reply = await self._store.append_turn(
                 head,
                 text=text,
                 model=choice.name,
@@ -336,7 +336,8 @@ class Turns:
             said, reply = await self._store.messages(
                 head, first=turn.sequence - 1, last=turn.sequence
             )
-            return said, reply
+            return said, reply, True
+        return said, reply, False
 
     async def take_up(self, caller: Caller, turn: MessageId) -> Turn:
         """Answer a message that `accept` made durable.

@@ -4,7 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, ClassVar
 
 from parley.domain.conversations import TEXT_ONLY, Message, Status
 from parley.domain.errors import (
@@ -36,6 +36,8 @@ class Turn(ABC):
     """The pending reply; its id is the turn's id."""
     logprobs: list[Mapping[str, Any]]
     """Of the reply's tokens heard so far, where they were asked for; told to the caller only."""
+    is_told_again: ClassVar[bool] = False
+    """Whether it was begun by an earlier request, or in another process."""
 
     @abstractmethod
     def events(self) -> AsyncGenerator[TurnEvent, None]:
@@ -61,6 +63,8 @@ class Turn(ABC):
 
 class ToldAgain(Turn):
     """A turn as its checkpoints tell it: while another process runs it, and for a day after."""
+
+    is_told_again = True
 
     def __init__(
         self,
@@ -145,7 +149,9 @@ def ending(reply: Message) -> Finished | Failed:
 def error_of(reply: Message) -> ParleyError:
     """What went wrong with a failed reply, as its caller was told."""
     kind = _KINDS.get(reply.error or "", ModelError)
-    return kind(reply.error_message or "The model failed.", param=reply.error_param)
+    error = kind(reply.error_message or "The model failed.", param=reply.error_param)
+    error.is_told_again = True
+    return error
 
 
 _KINDS: Mapping[str, type[ParleyError]] = {
