@@ -38,6 +38,7 @@ def of_functions(
         declared |= {
             "AWS_ENDPOINT_URL_LAMBDA": front_door,
             "PARLEY_SOCKETS_ENDPOINT": front_door,
+            "PARLEY_MODEL_PROBE": "embedded",
         }
     return {**aws_client(inherited, aws_endpoint), **declared, **own}
 

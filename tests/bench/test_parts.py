@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench import cold_start, store, streaming
+from bench import cold_start, store, streaming, telemetry
 from bench.code import Code, code
 from bench.stack import aws
 from bench.store import Asked, Calls, Row
@@ -58,6 +58,18 @@ def test_a_turn_takes_the_same_of_the_store_however_much_is_stored(measured: Cod
     assert many_read.cost.reads > few_read.cost.reads
     assert all(row.asked.seconds > 0 for row in rows)
     assert "turn, 64 messages read" in store.report(rows)
+
+
+def test_telemetry_costs_something_for_a_request_and_less_for_a_delta(
+    measured: Code, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "ROUNDS", 1)
+    cost = telemetry.measure(measured)
+    assert cost.own_ms > 0
+    assert cost.powertools_ms > 0
+    assert 0 < cost.delta_us < cost.request_us
+    assert cost.line_bytes > 300
+    assert "a delta, µs" in telemetry.report(cost)
 
 
 # What the figures are made with ------------------------------------------------------------------

@@ -36,6 +36,9 @@ from parley.domain.turns import (
     TextDelta,
     ToolCallDelta,
 )
+from parley.telemetry import spans
+from parley.telemetry.spans import Span
+from parley.telemetry.traces import TraceContext, read
 from tests.support.models import Answer, ask, prompt
 from tests.support.openai_server import DONE, chunk, event, usage
 from tests.support.upstream import SSE, Exchange, Respond, Upstream, upstream
@@ -253,6 +256,21 @@ async def test_key_and_headers_go_to_the_endpoint_below_the_base_url() -> None:
         assert (request.method, request.target) == ("POST", "/deep/v1/chat/completions?version=2")
         assert request.headers["authorization"] == f"Bearer {KEY}"
         assert request.headers["x-title"] == "Parley"
+
+
+async def test_a_request_says_which_trace_it_belongs_to_where_there_is_one() -> None:
+    async with served(playing(*HELLO, *END)) as (model, server):
+        caller = TraceContext.begin()
+        with spans.entered(Span("chat", kind="internal", parent=replace(caller, state="a=1"))):
+            await ask(model, "Hello.")
+        await ask(model, "Hello.")
+
+        told, untold = (request.headers for request in server.requests)
+        sent = read({name: told[name] for name in ("traceparent", "tracestate")})
+        assert sent is not None
+        assert (sent.trace_id, sent.state) == (caller.trace_id, "a=1")
+        assert sent.span_id != caller.span_id
+        assert "traceparent" not in untold
 
 
 async def test_a_connection_is_used_again() -> None:
