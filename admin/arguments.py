@@ -42,28 +42,49 @@ def day(text: str) -> date:
         raise typer.BadParameter("a day is written like 2026-03-01") from None
 
 
+def read_text(path: Path) -> str:
+    """The text of a file; `-` is standard input.
+
+    Raises:
+        CommandError: it can't be read.
+    """
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{path} isn't UTF-8.") from error
+    except OSError as error:
+        raise CommandError(f"{path} can't be read: {error.strerror}.") from error
+
+
 def read_document(path: Path, form: type[T]) -> T:
     """The JSON document in a file; `-` is standard input.
 
     Raises:
         CommandError: it can't be read, or isn't of this form; every mistake is named.
     """
+    text = read_text(path)
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
         return form.model_validate(json.loads(text))
-    except OSError as error:
-        raise CommandError(f"{path} can't be read: {error.strerror}.") from error
     except ValidationError as error:
         mistakes = "; ".join(
             f"{'.'.join(map(str, problem['loc'])) or 'all of it'}: {problem['msg']}"
             for problem in error.errors()
         )
         raise CommandError(f"{path} was not taken: {mistakes}.") from error
-    except ValueError as error:  # what isn't UTF-8, too
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"{path} isn't JSON: {error}.") from error
 
 
 TenantId = Annotated[str, typer.Argument(metavar="TENANT", show_default=False)]
+RoutesFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        show_default=False,
+        allow_dash=True,
+        help="Routes by model name; the first is default. - reads them.",
+    ),
+]
 User = Annotated[str, typer.Argument(metavar="USER", show_default=False)]
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", show_default=False)]
 PersonaName = Annotated[

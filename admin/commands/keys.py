@@ -13,12 +13,16 @@ from parley.services.credentials import CACHE_SECONDS
 
 app = typer.Typer(name="keys", help="A tenant's API keys.", no_args_is_help=True)
 
-_ONCE = "Keep it now: it can't be shown again."
+ONCE = "Keep the key now: it can't be shown again."
+"""What is said beside the text of a new key."""
 
 ExpiresIn = Annotated[
     timedelta | None,
     typer.Option(metavar="TIME", parser=duration, help="Such as 90d; never, if left out."),
 ]
+
+
+OnlyKey = Annotated[bool, typer.Option("--only-key", help="Say nothing but the new key.")]
 
 
 @command(app, "create")
@@ -37,6 +41,7 @@ async def create(
         str | None, typer.Option(help="The alias of the one that answers where none is named.")
     ] = None,
     expires_in: ExpiresIn = None,
+    only_key: OnlyKey = False,
 ) -> None:
     """Make a key, for all APIs unless scopes are given."""
     key, text = await session.admin.keys.create(
@@ -46,8 +51,7 @@ async def create(
         default_persona=persona,
         expires_at=_from_now(expires_in),
     )
-    session.screen.facts({"key": text} | facts_of(key))
-    session.screen.remark(_ONCE)
+    _tell(session, text, facts_of(key), only_key=only_key)
 
 
 @command(app, "list")
@@ -74,11 +78,13 @@ async def rotate(
     session: Session,
     tenant: TenantId,
     key: KeyId,
+    *,
     overlap: Annotated[
         timedelta,
         typer.Option(metavar="TIME", parser=duration, help="How long the old one stays valid."),
     ] = "24h",  # type: ignore[assignment]  # typer parses defaults, too
     expires_in: ExpiresIn = None,
+    only_key: OnlyKey = False,
 ) -> None:
     """Make a key for all that another is for, and let the other expire.
 
@@ -87,12 +93,8 @@ async def rotate(
     new, text, old = await session.admin.keys.rotate(
         tenant, key, overlap=overlap, expires_at=_from_now(expires_in)
     )
-    session.screen.facts(
-        {"key": text}
-        | facts_of(new)
-        | {"replaces": old.id, "replaced_key_expires_at": old.expires_at}
-    )
-    session.screen.remark(_ONCE)
+    replaced = {"replaces": old.id, "replaced_key_expires_at": old.expires_at}
+    _tell(session, text, facts_of(new) | replaced, only_key=only_key)
 
 
 @command(app, "revoke", asks=True)
@@ -103,6 +105,14 @@ async def revoke(session: Session, tenant: TenantId, key: KeyId) -> None:
     session.screen.say(
         f"{key} is revoked, everywhere within {CACHE_SECONDS:.0f} seconds.", **facts_of(revoked)
     )
+
+
+def _tell(session: Session, text: str, facts: dict[str, Any], *, only_key: bool) -> None:
+    if only_key:
+        typer.echo(text)
+    else:
+        session.screen.facts({"key": text} | facts)
+        session.screen.remark(ONCE)
 
 
 def facts_of(key: ApiKey) -> dict[str, Any]:

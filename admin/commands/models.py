@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from admin.arguments import TenantId
+from admin.arguments import RoutesFile, TenantId, read_text
 from admin.session import CommandError, Session, command
 from parley.services.credentials import CACHE_SECONDS
 from parley.services.route_files import WrongRoutes, routes_document
@@ -25,28 +25,14 @@ async def show(session: Session, tenant: TenantId) -> None:
 async def set_(
     session: Session,
     tenant: TenantId,
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            show_default=False,
-            allow_dash=True,
-            help="Routes by model name; the first is default. - reads them.",
-        ),
-    ],
+    file: RoutesFile,
 ) -> None:
     """Replace a tenant's model routes with those of a file."""
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{file} isn't UTF-8.") from error
-    except OSError as error:
-        raise CommandError(f"{file} can't be read: {error.strerror}.") from error
+    text = read_text(file)
     try:
         changed = await session.admin.models.replace(tenant, text)
     except WrongRoutes as error:
-        mistakes = "".join(f"\n  {mistake}" for mistake in error.mistakes)
-        raise CommandError(f"{file} was not loaded; nothing has changed.{mistakes}") from error
+        raise refusal(file, error) from error
     routes = {name: [route.label for route in changed.routes(name)] for name in changed.models}
     told = "".join(f"\n  {name}: {', then '.join(labels)}" for name, labels in routes.items())
     session.screen.say(
@@ -71,3 +57,9 @@ async def key(
         text = sys.stdin.read()
     kept = await session.admin.models.keep_key(name, text.strip())
     session.screen.say(f"The key is kept as {kept}.", secret=name, name=kept)
+
+
+def refusal(file: Path, error: WrongRoutes) -> CommandError:
+    """What is told of a file whose routes are wrong."""
+    mistakes = "".join(f"\n  {mistake}" for mistake in error.mistakes)
+    return CommandError(f"{file} was not loaded; nothing has changed.{mistakes}")

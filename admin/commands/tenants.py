@@ -2,14 +2,18 @@
 
 import asyncio
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from admin.arguments import TenantId
+from admin.arguments import TenantId, read_text
+from admin.commands.keys import ONCE
+from admin.commands.models import refusal
 from admin.session import CommandError, Session, command
-from parley.domain.tenants import Tenant
+from parley.domain.tenants import KeyKind, Tenant
 from parley.services.administration.tenants import SETTLED, since, status
+from parley.services.route_files import WrongRoutes, read_routes
 
 app = typer.Typer(name="tenants", help="The customers of the deployment.", no_args_is_help=True)
 
@@ -17,10 +21,32 @@ _WITHIN = f"everywhere within {SETTLED.seconds} seconds"
 
 
 @command(app, "create")
-async def create(session: Session, tenant: TenantId) -> None:
-    """Take on a tenant, with the default limits and no models."""
+async def create(
+    session: Session,
+    tenant: TenantId,
+    models: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its model routes, as `models set` takes them."),
+    ] = None,
+    key: Annotated[KeyKind | None, typer.Option(help="Make a key of this kind, too.")] = None,
+) -> None:
+    """Take on a tenant, with the default limits."""
+    text = read_text(models) if models else None
+    if models and text:
+        try:
+            read_routes(text)  # before anything is made that would have no models
+        except WrongRoutes as error:
+            raise refusal(models, error) from error
     made = await session.admin.tenants.create(tenant)
-    session.screen.say(f"There is a tenant {made.id} now.", **facts_of(made))
+    if text:
+        made = await session.admin.models.replace(tenant, text)
+    if key is None:
+        session.screen.say(f"There is a tenant {made.id} now.", **facts_of(made))
+    else:
+        issued, secret = await session.admin.keys.create(tenant, key)
+        told = facts_of(made) | {"key": secret, "key_id": issued.id}
+        session.screen.facts(told)
+        session.screen.remark(ONCE)
 
 
 @command(app, "list")

@@ -1,6 +1,7 @@
 """What each access pattern costs, as docs/table.md tells it."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +162,7 @@ async def measure_conversations(
     )
     await measure("count_conversations, 30", store.count_conversations(scope, "alice"))
     await measure("delete, 102 messages", store.delete(scope, talk.id))
+    await measure("unfinished_deletions", store.unfinished_deletions(scope, "alice"))
 
 
 async def measure_live_chats(
@@ -293,8 +295,10 @@ async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> 
         digest=f"{stores.tenant:064}",
         created_at=clock.now(),
     )
-    await measure("put_tenant", stores.directory.put_tenant(tenant))
+    await measure("create_tenant", stores.directory.create_tenant(tenant))
+    await measure("change_tenant", stores.directory.change_tenant(replace(tenant, revision=2)))
     await measure("put_key", stores.directory.put_key(key))
+    await measure("list_keys, 1", stores.directory.list_keys(stores.tenant))
     await measure("find_key", stores.directory.find_key(key.digest))
     await measure("get_key", stores.directory.get_key(stores.tenant, key.id))
     await measure("get_tenant", stores.directory.get_tenant(tenant.id))
