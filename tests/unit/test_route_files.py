@@ -280,6 +280,7 @@ def test_two_routes_that_could_not_be_told_apart_are_refused() -> None:
         ('{"m": [],\n\n"m": []}', "line 3: `m` stands in line 1 already."),
         ('{"m": [],\n}', "line 2: Expecting property name enclosed in double quotes."),
         ("{}\n{}", "line 2: Extra data."),
+        ("{}" + " " * 100_000, "line 1: It has more than 100000 bytes."),
         ("[" * 100, "line 1: Lists and objects in each other are more than 16 deep."),
         ("[]", "line 1: The routes must be an object, by model name."),
         ("{}", "line 1: There is no model in it."),

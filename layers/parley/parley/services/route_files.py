@@ -21,6 +21,9 @@ D = TypeVar("D")
 
 BACK_ENDS = ("bedrock", "openai_compatible", "embedded", "scripted")
 
+LONGEST_DOCUMENT = 100_000
+"""Bytes; a tenant is one item of a table and read often."""
+
 LONGEST_WAIT = 900
 """Seconds; no function lives longer."""
 
@@ -58,6 +61,8 @@ def read_routes(text: str) -> dict[str, Routes]:
     Raises:
         WrongRoutes: any of it is wrong.
     """
+    if len(text.encode(errors="replace")) > LONGEST_DOCUMENT:
+        raise WrongRoutes([Mistake(1, f"It has more than {LONGEST_DOCUMENT} bytes.")])
     try:
         node = parse(text)
     except NotJsonError as error:
