@@ -2,15 +2,22 @@
 
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import pytest
 
+from parley.adapters.dynamodb.client import Tables
 from parley.domain.conversations import Conversation, Message, Rating, Role, Status
-from parley.domain.errors import Conflict, NotFound
+from parley.domain.errors import Conflict, NotFound, TurnInProgress
+from parley.domain.once import Done, Repeated
 from parley.domain.tools import ToolResult
-from tests.support.stores import Stores, completion_id, finished
+from parley.domain.turns import Checkpoint
+from tests.support.stores import Stores, finished, on_dynamodb
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 T = TypeVar("T")
 
@@ -93,6 +100,23 @@ def test_one_of_many_gives_the_results_of_a_call(threadsafe_stores: Stores) -> N
     assert sorted(given) == [False] * 7 + [True]
     _, (said, _) = read(stores, conversation)
     assert said.tool_results == (ToolResult("a", f"{given.index(True)}"),)
+
+
+def test_callers_in_processes_of_their_own_end_gap_free_too(
+    ministack_stores: Stores, dynamodb: "DynamoDBClient", tables: Tables
+) -> None:
+    """Those of one process stand in line; each of these has a line to itself, and they collide."""
+    conversation = begin(ministack_stores)
+
+    async def take_turns(caller: int) -> list[Message]:
+        alone = on_dynamodb(dynamodb, tables, ministack_stores.clock)
+        alone.tenant = ministack_stores.tenant
+        return [(await alone.append(conversation, f"{caller}/{turn}"))[1] for turn in range(5)]
+
+    replies = [reply for some in at_once(6, take_turns) for reply in some]
+    _, messages = read(ministack_stores, conversation)
+    assert [message.id.sequence for message in messages] == list(range(1, 61))
+    assert sorted(replies, key=lambda reply: reply.id) == list(messages[1::2])
 
 
 def test_readers_never_see_half_a_turn(threadsafe_stores: Stores) -> None:
@@ -252,24 +276,164 @@ def test_deleting_at_once_is_deleting(threadsafe_stores: Stores) -> None:
 
 def test_completions_settle_once(threadsafe_stores: Stores) -> None:
     stores = threadsafe_stores
-    pending = Message(
-        id=completion_id(),
-        role=Role.ASSISTANT,
-        text="",
-        status=Status.PENDING,
-        created_at=stores.clock.now(),
-    )
-
-    async def begin() -> None:
-        await stores.conversations.begin_completion(stores.scope, pending)
+    pending = anyio.run(stores.begin_completion)
 
     async def settle(caller: int) -> bool:
-        reply = finished(pending, f"answer {caller}")
-        return await stores.conversations.settle_completion(reply, stores.record(reply))
+        return await stores.settle(finished(pending, f"answer {caller}"))
 
-    anyio.run(begin)
     settled = at_once(8, settle)
     assert sorted(settled) == [False] * 7 + [True]
+
+
+# The same request at once ------------------------------------------------------------------------
+
+
+def known_of(stores: Stores) -> Done:
+    async def find() -> Done | None:
+        return await stores.requests.find(stores.once())
+
+    known = anyio.run(find)
+    assert known is not None
+    return known
+
+
+def one_of_all(outcomes: list[T | Done]) -> T:
+    """What one caller got, where all others were told that he had come before them."""
+    (first,) = (outcome for outcome in outcomes if not isinstance(outcome, Done))
+    return first
+
+
+def test_a_request_that_comes_often_at_once_begins_one_turn(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+    conversation = begin(stores)
+
+    async def append(caller: int) -> Message | Done:
+        if caller % 2:  # the others make it hard to tell a repetition from a collision
+            _, reply = await stores.append(conversation, once=stores.once(f"key-{caller}"))
+            return Done(fingerprint="another's", turns=(reply.id,))
+        try:
+            _, reply = await stores.append(conversation, once=stores.once())
+        except Repeated as repeated:
+            return repeated.done
+        return reply
+
+    outcomes = at_once(16, append)
+    reply = one_of_all(outcomes)
+    done = Done(fingerprint="asked", conversation=conversation.id, turns=(reply.id,))
+    assert outcomes[::2].count(done) == 7
+    head, messages = read(stores, conversation)
+    assert head.message_count == len(messages) == 2 * 9
+    assert known_of(stores) == done
+
+
+def test_a_request_that_comes_often_at_once_begins_one_conversation(
+    threadsafe_stores: Stores,
+) -> None:
+    stores = threadsafe_stores
+
+    async def create(_: int) -> Conversation | Done:
+        conversation = stores.new()
+        try:
+            await stores.conversations.create(conversation, once=stores.once())
+        except Repeated as repeated:
+            return repeated.done
+        return conversation
+
+    outcomes = at_once(8, create)
+    conversation = one_of_all(outcomes)
+    assert outcomes.count(Done(fingerprint="asked", conversation=conversation.id)) == 7
+    assert known_of(stores).conversation == conversation.id
+
+    async def count() -> int:
+        return await stores.conversations.count_conversations(stores.scope, conversation.user)
+
+    assert anyio.run(count) == 1
+
+
+def test_a_request_that_comes_often_at_once_begins_its_completions_once(
+    threadsafe_stores: Stores,
+) -> None:
+    stores = threadsafe_stores
+
+    async def begin(_: int) -> tuple[Message, ...] | Done:
+        replies = tuple(stores.completion() for _ in range(3))
+        try:
+            await stores.conversations.begin_completions(stores.scope, replies, once=stores.once())
+        except Repeated as repeated:
+            return repeated.done
+        return replies
+
+    outcomes = at_once(8, begin)
+    replies = one_of_all(outcomes)
+    done = Done(fingerprint="asked", turns=tuple(reply.id for reply in replies))
+    assert outcomes.count(done) == 7
+
+
+def test_one_of_many_answers_a_request(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+    until = stores.clock.now() + timedelta(seconds=30)
+
+    async def hold(_: int) -> Done | None:
+        return await stores.requests.hold(stores.once(), until=until)
+
+    for _ in range(2):
+        outcomes = at_once(16, hold)
+        assert outcomes.count(None) == 1
+        assert outcomes.count(known_of(stores)) == 15
+        stores.clock.advance(30)
+        until = stores.clock.now() + timedelta(seconds=30)
+
+
+def test_one_of_many_goes_on_with_what_was_begun(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+
+    async def create() -> None:
+        await stores.conversations.create(stores.new(), once=stores.once())
+
+    async def hold(_: int) -> Done | None:
+        until = stores.clock.now() + timedelta(seconds=30)
+        return await stores.requests.hold(stores.once(), until=until)
+
+    anyio.run(create)
+    outcomes = at_once(16, hold)
+    assert outcomes.count(None) == 1
+    assert outcomes.count(known_of(stores)) == 15
+    assert known_of(stores).conversation is not None
+
+
+def test_of_many_who_want_to_be_alone_one_is(threadsafe_stores: Stores) -> None:
+    stores = threadsafe_stores
+    conversation = begin(stores)
+
+    async def append(_: int) -> bool:
+        try:
+            await stores.append(conversation, alone=True)
+        except TurnInProgress:
+            return False
+        return True
+
+    assert sorted(at_once(8, append)) == [False] * 7 + [True]
+
+
+def test_a_reply_that_grows_while_it_is_settled_is_whole_or_as_it_was(
+    threadsafe_stores: Stores,
+) -> None:
+    stores = threadsafe_stores
+    pending = anyio.run(stores.begin_completion)
+
+    async def settle(caller: int) -> bool:
+        last = stores.grown(1, [f"answer {caller}"])
+        return await stores.settle(finished(pending, f"answer {caller}"), last)
+
+    async def read() -> tuple[Message, tuple[Checkpoint, ...]]:
+        store = stores.conversations
+        reply = await store.get_completion(stores.scope, pending.id)
+        return reply, await store.checkpoints(stores.tenant, pending.id)
+
+    settled = at_once(8, settle)
+    assert settled.count(True) == 1
+    reply, grown = anyio.run(read)
+    assert grown == (stores.grown(1, [reply.text]),)
 
 
 @pytest.mark.parametrize(("callers", "limit"), [(64, 40), (64, 100)])

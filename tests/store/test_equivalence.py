@@ -100,7 +100,7 @@ class BothStores(RuleBasedStateMachine):
             reply = finished(self._replies[which % len(self._replies)], text)
             self._fake.tenant = "t"
             record = self._fake.record(reply)
-            self._both(lambda store: store.settle_turn(reply, record))
+            self._both(lambda store: store.settle(reply, record))
 
     @rule(scope=SCOPES, id_=IDS, limit=SMALL)
     def read(self, scope: Scope, id_: ConversationId, limit: int) -> None:
@@ -163,11 +163,11 @@ class BothStores(RuleBasedStateMachine):
             # As in life: a completion's number is odd, and a reply's in a conversation even.
             reply = replace(reply, id=MessageId(reply.id.conversation, 1))
             if begin:
-                self._both(lambda store: store.begin_completion(scope, reply))
+                self._both(lambda store: store.begin_completions(scope, [reply]))
             else:
                 self._fake.tenant = scope.tenant
                 record = self._fake.record(reply)
-                self._both(lambda store: store.settle_completion(finished(reply, "Hi!"), record))
+                self._both(lambda store: store.settle(finished(reply, "Hi!"), record))
             self._both(lambda store: store.get_completion(scope, reply.id))
 
 

@@ -1,7 +1,8 @@
 """What the stores on DynamoDB do when the service refuses, throttles, or never answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -12,12 +13,22 @@ from botocore.exceptions import ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 
 from parley.adapters.aws import CONFIG
+from parley.adapters.dynamodb import keys
 from parley.adapters.dynamodb.client import PATIENCE_SECONDS, Database, Tables
 from parley.adapters.dynamodb.conversations import DynamoConversations
-from parley.domain.conversations import Message, Role, Status
-from parley.domain.errors import Conflict, NotFound, ParleyError, StoreUnavailable
+from parley.adapters.dynamodb.items import encode
+from parley.adapters.dynamodb.requests import DynamoRequests
+from parley.domain.errors import (
+    Conflict,
+    NotFound,
+    ParleyError,
+    StoreUnavailable,
+    TurnInProgress,
+)
+from parley.domain.ids import MessageId
+from parley.domain.once import Answer, Done, Repeated
 from tests.support.clock import ManualClock
-from tests.support.stores import Stores, completion_id, finished
+from tests.support.stores import Stores, finished
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -194,29 +205,123 @@ async def test_heads_that_a_batch_leaves_unread_are_read_next(stores: Stores, ho
 # Reads between the halves of a commit ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seen", ["head before", "messages before"])
-async def test_a_read_that_saw_half_a_turn_is_made_again(
-    stores: Stores, hook: Hook, seen: str
-) -> None:
-    conversation = await stores.begin()
-    for _ in range(2):
-        await stores.append(conversation)
-    reads: list[None] = []
+def tear(hook: Hook, head: int | None, seen: Sequence[int]) -> AbstractContextManager[None]:
+    """Let the next query see a head of so many messages, and of the messages only these."""
+    queries: list[None] = []
 
     def tear(parsed: dict[str, Any], **_: Any) -> None:
-        reads.append(None)
-        if len(reads) > 1:
+        queries.append(None)
+        if len(queries) > 1:
             return
-        head, *messages = parsed["Items"]
-        if seen == "head before":
-            head["message_count"] = {"N": "2"}
-        else:
-            parsed["Items"] = [head, *messages[2:]]
+        for item in parsed["Items"]:
+            if item["sk"]["S"] == "~head" and head is not None:
+                item["message_count"] = {"N": str(head)}
+        parsed["Items"] = [
+            item
+            for item in parsed["Items"]
+            if (number := keys.sequence(item["sk"]["S"])) is None or number in seen
+        ]
 
-    with hook("after-call.dynamodb.Query", tear):
-        head, newest = await stores.conversations.get_with_newest(stores.scope, conversation.id, 4)
-    assert len(reads) == 2
-    assert (head.message_count, len(newest)) == (4, 4)
+    return hook("after-call.dynamodb.Query", tear)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 20])
+@pytest.mark.parametrize("prompt", [None, "Be brief."])
+@pytest.mark.parametrize(
+    ("head", "seen", "count"),
+    [
+        pytest.param(8, range(1, 11), 10, id="the head before a turn, its messages after"),
+        pytest.param(6, range(1, 11), 10, id="the head before two turns"),
+        pytest.param(10, range(1, 9), 8, id="the head after a turn, its messages before"),
+        pytest.param(10, range(1, 7), 6, id="the head after two turns"),
+        pytest.param(8, range(1, 10), 8, id="the question alone, not the reply"),
+        pytest.param(10, range(1, 10), 8, id="the same, with the head after"),
+        pytest.param(8, [*range(1, 9), 10], 8, id="the reply alone, not the question"),
+        pytest.param(10, [*range(1, 9), 10], 8, id="the same again, with the head after"),
+        pytest.param(6, [1, 2, 3, 4, 5, 6, 7, 9, 10], 6, id="half of one turn, and the next"),
+        pytest.param(6, [1, 2, 3, 4, 5, 6, 8, 10], 6, id="two replies without their questions"),
+        pytest.param(8, range(1, 9), 8, id="nothing of a turn"),
+    ],
+)
+async def test_a_query_that_saw_half_a_turn_reads_as_of_the_whole_turns_it_saw(
+    stores: Stores,
+    hook: Hook,
+    *,
+    limit: int,
+    prompt: str | None,
+    head: int,
+    seen: Sequence[int],
+    count: int,
+) -> None:
+    conversation = await stores.begin(system_prompt=prompt)
+    for _ in range(5):
+        await stores.append(conversation)
+    with tear(hook, head, seen):
+        read, newest = await stores.conversations.get_with_newest(
+            stores.scope, conversation.id, limit
+        )
+    # Where the gaps are outside the window, a turn of which something was seen counts as whole.
+    if limit < 5:
+        assert read.message_count in range(min(head, count), 11, 2)
+        count = read.message_count
+    assert read.message_count == count
+    numbers = [message.id.sequence for message in newest]
+    assert numbers == list(range(max(count - limit, 0) + 1, count + 1))
+    _, reply = await stores.append(read)
+    assert reply.id.sequence == 12
+
+
+async def test_a_query_that_saw_the_first_turn_only_in_the_head_reads_an_empty_conversation(
+    stores: Stores, hook: Hook
+) -> None:
+    conversation = await stores.begin()
+    await stores.append(conversation)
+    with tear(hook, 2, []):
+        read, newest = await stores.conversations.get_with_newest(stores.scope, conversation.id, 20)
+    assert (read.message_count, newest) == (0, ())
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        pytest.param([10], id="the newest"),
+        pytest.param([9, 10], id="the newest turn"),
+        pytest.param([1, 2], id="the oldest turn"),
+        pytest.param([4], id="one in the middle"),
+        pytest.param([*range(1, 11)], id="all"),
+    ],
+)
+async def test_a_query_that_misses_messages_of_a_deletion_finds_nothing(
+    stores: Stores, hook: Hook, dynamodb: "DynamoDBClient", tables: Tables, gone: list[int]
+) -> None:
+    """The query saw the head before the deletion, and then not all of the messages."""
+    conversation = await stores.begin()
+    for _ in range(5):
+        await stores.append(conversation)
+    heads: list[Any] = []
+
+    def keep_head(parsed: dict[str, Any], **_: Any) -> None:
+        heads.append([item for item in parsed["Items"] if item["sk"]["S"] == "~head"])
+        if len(heads) == 2:
+            assert "deleted_at" in heads[1][0]
+            parsed["Items"] = heads[0] + [
+                item for item in parsed["Items"] if item["sk"]["S"] != "~head"
+            ]
+
+    with hook("after-call.dynamodb.Query", keep_head):
+        await stores.conversations.get_with_newest(stores.scope, conversation.id, 20)
+        mark = {"pk": {"S": f"T#{stores.tenant}#C#{conversation.id.number}"}}
+        dynamodb.update_item(
+            TableName=tables.conversations,
+            Key=mark | {"sk": {"S": "~head"}},
+            UpdateExpression="SET deleted_at = :now",
+            ExpressionAttributeValues={":now": {"S": "now"}},
+        )
+        for number in gone:
+            key = keys.message(stores.tenant, MessageId(conversation.id, number))
+            dynamodb.delete_item(TableName=tables.conversations, Key=encode(key._asdict()))
+        with pytest.raises(NotFound, match=r"^No such conversation\.$"):
+            await stores.conversations.get_with_newest(stores.scope, conversation.id, 20)
 
 
 async def test_a_read_that_meets_a_deletion_finds_nothing_rather_than_less(
@@ -284,16 +389,96 @@ async def test_a_turn_whose_answer_is_lost_is_not_doubled(
 async def test_a_completion_whose_answer_is_lost_is_no_conflict(
     stores: Stores, hook: Hook, losing: Callable[[], Handler]
 ) -> None:
-    reply = Message(
-        id=completion_id(),
-        role=Role.ASSISTANT,
-        text="",
-        status=Status.PENDING,
-        created_at=stores.clock.now(),
-    )
+    reply = stores.completion()
     with hook("before-send.dynamodb.PutItem", losing()):
-        await stores.conversations.begin_completion(stores.scope, reply)
+        await stores.conversations.begin_completions(stores.scope, [reply])
     assert await stores.conversations.get_completion(stores.scope, reply.id) == reply
+
+
+async def test_a_request_whose_answer_is_lost_is_not_repeated_by_that(
+    stores: Stores, hook: Hook, losing: Callable[[], Handler]
+) -> None:
+    """What the first attempt has written isn't taken for an earlier request by the second."""
+    conversation = stores.new()
+    with hook("before-send.dynamodb.TransactWriteItems", losing()):
+        await stores.conversations.create(conversation, once=stores.once("create"))
+    with hook("before-send.dynamodb.TransactWriteItems", losing()):
+        _, reply = await stores.append(conversation, once=stores.once("append"))
+    completion = stores.completion()
+    with hook("before-send.dynamodb.TransactWriteItems", losing()):
+        await stores.conversations.begin_completions(
+            stores.scope, [completion], once=stores.once("complete")
+        )
+    for name, done in [
+        ("create", Done(fingerprint="asked", conversation=conversation.id)),
+        (
+            "append",
+            Done(fingerprint="asked", conversation=conversation.id, turns=(reply.id,)),
+        ),
+        ("complete", Done(fingerprint="asked", turns=(completion.id,))),
+    ]:
+        assert await stores.requests.find(stores.once(name)) == done
+    head = await stores.conversations.get(stores.scope, conversation.id)
+    assert head.message_count == 2
+
+
+@pytest.mark.parametrize("began_a_conversation", [False, True])
+async def test_whose_hold_of_a_request_is_lost_holds_it(
+    stores: Stores, hook: Hook, losing: Callable[[], Handler], *, began_a_conversation: bool
+) -> None:
+    once, until = stores.once(), stores.clock.now() + timedelta(seconds=30)
+    operation = "PutItem"
+    if began_a_conversation:
+        await stores.conversations.create(stores.new(), once=once)
+        operation = "UpdateItem"
+    with hook(f"before-send.dynamodb.{operation}", losing()):
+        assert await stores.requests.hold(once, until=until) is None
+    assert await stores.requests.hold(once, until=until) is not None
+
+
+@pytest.mark.parametrize("body", ["short", "x" * 400_000], ids=["short", "long"])
+async def test_an_answer_that_is_kept_twice_is_kept(
+    stores: Stores, hook: Hook, losing: Callable[[], Handler], body: str
+) -> None:
+    once, answer = stores.once(), Answer(200, "text/plain", body)
+    await stores.requests.hold(once, until=stores.clock.now())
+    with hook("before-send.dynamodb.UpdateItem", losing()):
+        await stores.requests.answered(once, answer)
+    known = await stores.requests.find(once)
+    assert known is not None
+    assert known.answer == answer
+
+
+async def test_a_hold_that_is_released_twice_is_released(
+    stores: Stores, hook: Hook, losing: Callable[[], Handler]
+) -> None:
+    await stores.requests.hold(stores.once(), until=stores.clock.now())
+    with hook("before-send.dynamodb.DeleteItem", losing()):
+        await stores.requests.release(stores.once())
+    assert await stores.requests.find(stores.once()) is None
+
+
+async def test_a_repetition_that_collides_is_recognised(stores: Stores, hook: Hook) -> None:
+    conversation, once = await stores.begin(), stores.once()
+    await stores.append(conversation, once=once)
+    handler, calls = times(3, refusal("None", "None", "None", "TransactionConflict"))
+    with hook("before-call.dynamodb.TransactWriteItems", handler), pytest.raises(Repeated):
+        await stores.append(conversation, once=once)
+    assert len(calls) == 4
+
+
+async def test_who_wants_to_be_alone_is_refused_for_a_turn_not_for_a_collision(
+    stores: Stores, hook: Hook
+) -> None:
+    conversation = await stores.begin()
+    handler, calls = times(3, refusal("TransactionConflict"))
+    with hook("before-call.dynamodb.TransactWriteItems", handler):
+        _, reply = await stores.append(conversation, alone=True)
+    assert (len(calls), reply.id.sequence) == (4, 2)
+    handler, calls = times(3, refusal("TransactionConflict"))
+    with hook("before-call.dynamodb.TransactWriteItems", handler), pytest.raises(TurnInProgress):
+        await stores.append(conversation, alone=True)
+    assert len(calls) == 1  # then the head told
 
 
 async def test_an_event_whose_answer_is_lost_is_counted_at_least_once(
@@ -313,15 +498,12 @@ def client(endpoint: str) -> "DynamoDBClient":
     return boto3.client("dynamodb", endpoint_url=endpoint, config=config)
 
 
-async def every_refusal(stores: Stores, store: DynamoConversations) -> list[ParleyError]:
+async def every_refusal(stores: Stores, database: Database, tables: Tables) -> list[ParleyError]:
     conversation = stores.new()
-    reply = Message(
-        id=completion_id(),
-        role=Role.ASSISTANT,
-        text="",
-        status=Status.PENDING,
-        created_at=stores.clock.now(),
-    )
+    reply, pending = stores.completion(), MessageId(conversation.id, 2)
+    once, now = stores.once(), stores.clock.now()
+    requests = DynamoRequests(database, tables, stores.clock)
+    store = DynamoConversations(database, tables, stores.clock)
     refusals = []
     for attempt in (
         store.create(conversation),
@@ -331,11 +513,21 @@ async def every_refusal(stores: Stores, store: DynamoConversations) -> list[Parl
         store.count_conversations(stores.scope, "alice"),
         store.delete(stores.scope, conversation.id),
         store.messages(conversation, first=1, last=5),
-        store.append_turn(conversation, text="Hello?", model="m", at=stores.clock.now()),
-        store.settle_turn(reply, stores.record(reply)),
-        store.begin_completion(stores.scope, reply),
-        store.settle_completion(reply, stores.record(reply)),
+        store.append_turn(conversation, text="Hello?", model="m", at=now),
+        store.append_turn(conversation, text="Hello?", model="m", at=now, once=once),
+        store.request_stop(stores.scope, reply.id),
+        store.stop_requested(stores.tenant, pending),
+        store.checkpoint(stores.tenant, pending, stores.grown(1, ["a"])),
+        store.checkpoints(stores.tenant, pending),
+        store.last_sign(stores.tenant, pending),
+        store.settle(reply, stores.record(reply)),
+        store.begin_completions(stores.scope, [reply]),
+        store.begin_completions(stores.scope, [reply], once=once),
         store.get_completion(stores.scope, reply.id),
+        requests.find(once),
+        requests.hold(once, until=now),
+        requests.answered(once, Answer(200, "text/plain", "Hi!")),
+        requests.release(once),
     ):
         with pytest.raises(ParleyError) as refused:
             await attempt
@@ -345,8 +537,7 @@ async def every_refusal(stores: Stores, store: DynamoConversations) -> list[Parl
 
 async def test_an_unreachable_service_is_unavailable(stores: Stores, tables: Tables) -> None:
     nobody = client("http://127.0.0.1:9")  # the discard port, where nothing listens
-    store = DynamoConversations(Database(nobody, stores.clock), tables, stores.clock)
-    refusals = await every_refusal(stores, store)
+    refusals = await every_refusal(stores, Database(nobody, stores.clock), tables)
     assert {type(refused) for refused in refusals} == {StoreUnavailable}
     assert len({refused.message for refused in refusals}) == 1
     nobody.close()
@@ -354,8 +545,7 @@ async def test_an_unreachable_service_is_unavailable(stores: Stores, tables: Tab
 
 async def test_missing_tables_are_unavailable(stores: Stores, dynamodb: "DynamoDBClient") -> None:
     missing = Tables("no-table", "no-table", "no-table", "no-table")
-    store = DynamoConversations(Database(dynamodb, stores.clock), missing, stores.clock)
-    refusals = await every_refusal(stores, store)
+    refusals = await every_refusal(stores, Database(dynamodb, stores.clock), missing)
     assert {type(refused) for refused in refusals} == {StoreUnavailable}
 
 
