@@ -7,11 +7,13 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
 from parley.adapters.models.openai_compatible import OpenAICompatibleModel
+from parley.domain import addresses
 from parley.domain.conversations import FinishReason, Role, Usage
 from parley.domain.errors import (
     ContextTooLong,
@@ -889,3 +891,16 @@ async def test_closing_leaves_the_server_at_once() -> None:
             took.append(time.monotonic() - began)
 
     assert min(took) < PROMPTLY
+
+
+async def test_a_server_whose_name_leads_to_a_metadata_address_is_sent_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(addresses, "_METADATA", (ip_network("127.0.0.0/8"),))
+
+    async with served(playing(*HELLO, *END)) as (model, server):
+        with pytest.raises(ModelError, match="the operator has to look"):
+            await ask(model, "Hello.")
+        await asyncio.sleep(SHORT)
+
+    assert not server.requests
