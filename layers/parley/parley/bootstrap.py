@@ -12,16 +12,17 @@ from parley.adapters.dynamodb.conversations import DynamoConversations
 from parley.adapters.dynamodb.counter import DynamoCounter
 from parley.adapters.dynamodb.directory import DynamoDirectory
 from parley.adapters.dynamodb.personas import DynamoPersonas
+from parley.adapters.dynamodb.requests import DynamoRequests
 from parley.adapters.models.registry import BackEnds
 from parley.adapters.rotation import SigningKeyRotation
 from parley.adapters.secrets import SecretsManager
 from parley.adapters.system import RandomIds, SystemClock
-from parley.ports import ConversationStore, Directory
+from parley.ports import ConversationStore, Directory, Requests
 from parley.services.apps import Apps
 from parley.services.completions import Completions
 from parley.services.conversations import Conversations
 from parley.services.credentials import Credentials
-from parley.services.limits import Limits
+from parley.services.limits import Limits, admitted
 from parley.services.personas import Personas
 from parley.services.tokens import Tokens
 from parley.services.turns import Turns
@@ -57,6 +58,7 @@ class Services:
     models: BackEnds
     directory: Directory
     store: ConversationStore
+    requests: Requests
     basics: Basics
 
 
@@ -67,12 +69,23 @@ def services() -> Services:
     Raises:
         RuntimeError: a setting is missing; the message names it.
     """
+    observe()
     return build(Settings.from_environment())
+
+
+@functools.cache
+def observe() -> None:
+    """Have this process write its lines; at once where a function may never need the services.
+
+    Raises:
+        RuntimeError: a setting is missing; the message names it.
+    """
+    settings = Settings.from_environment()
+    set_up(level=settings.log_level, deployment=settings.stack)
 
 
 def build(settings: Settings) -> Services:
     """Make the services; nothing is called yet, so nothing but a missing library can fail."""
-    set_up(level=settings.log_level, deployment=settings.stack)
     clock, ids = SystemClock(), RandomIds()
     database = Database(connect(), clock)
     tables = Tables(
@@ -89,7 +102,8 @@ def build(settings: Settings) -> Services:
     tokens = Tokens(
         secrets, clock, ids, signing_secret=settings.signing_secret, stack=settings.stack
     )
-    conversations, turns = Conversations(store, clock, ids), Turns(store, models, clock, ids)
+    conversations = Conversations(store, clock, ids, admitted=admitted)
+    turns = Turns(store, models, clock, ids, admitted=admitted)
     return Services(
         credentials=Credentials(
             directory, secrets, tokens, clock, ids, pepper_secret=settings.pepper_secret
@@ -104,6 +118,7 @@ def build(settings: Settings) -> Services:
         models=models,
         directory=directory,
         store=store,
+        requests=DynamoRequests(database, tables, clock),
         basics=Basics(
             settings=settings,
             clock=clock,

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from mangum import Mangum
 from mangum.types import LambdaContext
 
+from parley.bootstrap import observe
 from parley.edge.application import application
 
 Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
@@ -18,6 +19,7 @@ def lambda_handler(*routers: APIRouter) -> Handler:
     mangum = Mangum(application(*routers), lifespan="off")
 
     def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        observe()
         _give_this_thread_a_loop()
         return mangum(event, context)
 
