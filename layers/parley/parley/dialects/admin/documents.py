@@ -127,8 +127,11 @@ def persona_document(content: PersonaContent) -> dict[str, Any]:
 
 
 def _stated(value: dict[str, Any]) -> dict[str, Any]:
+    stated = {name: _value(each) for name, each in value.items()}
     return {
-        name: _value(each) for name, each in value.items() if _value(each) not in (None, (), "", {})
+        name: each
+        for name, each in stated.items()
+        if each is not False and each not in (None, (), "", {})
     }
 
 
