@@ -14,8 +14,9 @@ from parley.adapters.dynamodb.client import Database, Tables, put
 from parley.adapters.dynamodb.items import encode
 from parley.adapters.system import SystemClock
 from parley.domain.completions import StoredCompletion
-from parley.domain.conversations import Conversation, Message, Rating, Role, Status
+from parley.domain.conversations import Conversation, Message, Origin, Rating, Role, Status
 from parley.domain.ids import MessageId
+from parley.domain.once import Answer
 from parley.domain.personas import Persona, PersonaContent
 from parley.domain.routes import ModelRoute
 from parley.domain.sockets import ReplyText
@@ -37,6 +38,12 @@ PROMPT = "p" * 200
 TEXT = "t" * 500
 LONG_TEXT = "l" * 1_000_000
 METADATA = {"notes": "m" * 16_000}
+ORIGIN = Origin(
+    dialect="openai",
+    key_id="key-1",
+    user="alice",
+    telling={"stream": True, "include_usage": True, "created": 1_772_366_400, "text_only": False},
+)
 
 
 async def stored_conversation(
@@ -116,9 +123,7 @@ async def measure_conversations(
     await measure("get", store.get(scope, talk.id))
     await measure("get_with_newest, 20", store.get_with_newest(scope, talk.id, 20))
     await measure("messages, 50", store.messages(talk, first=1, last=50))
-    await measure(
-        "append_turn", store.append_turn(talk, text=TEXT, model="a-model", at=clock.now())
-    )
+    await measure("append_turn", stores.append(talk, TEXT, origin=ORIGIN))
     heavy = await stored_conversation(stores, client, tables, 100, metadata=METADATA)
     await measure(
         "get_with_newest, 20, with 16 KB of metadata", store.get_with_newest(scope, heavy.id, 20)
@@ -134,7 +139,7 @@ async def measure_conversations(
     )
     await measure("stop_requested", store.stop_requested(stores.tenant, pending.id))
     await measure("request_stop", store.request_stop(scope, pending.id))
-    await measure("settle_turn", stores.settle(finished(pending, TEXT)))
+    await measure("settle", stores.settle(finished(pending, TEXT)))
     await measure("get_message", store.get_message(scope, pending.id))
     await measure("rate", store.rate(scope, pending.id, Rating.LIKE))
     await measure("rename", store.rename(scope, talk.id, "Another title"))
@@ -143,7 +148,7 @@ async def measure_conversations(
 
     long_talk = await stores.begin(user="long")
     _, long_reply = await stores.append(long_talk)
-    await measure("settle_turn, 1 MB", stores.settle(finished(long_reply, LONG_TEXT)))
+    await measure("settle, 1 MB", stores.settle(finished(long_reply, LONG_TEXT)))
     await measure("messages, 1 of 1 MB", store.messages(long_talk, first=2, last=2))
     await measure("get_message, 1 MB", store.get_message(scope, long_reply.id))
     long_talk = await store.get(scope, long_talk.id)
@@ -163,6 +168,57 @@ async def measure_conversations(
     await measure("count_conversations, 30", store.count_conversations(scope, "alice"))
     await measure("delete, 102 messages", store.delete(scope, talk.id))
     await measure("unfinished_deletions", store.unfinished_deletions(scope, "alice"))
+
+
+async def measure_requests_and_checkpoints(measure: Measure, stores: Stores) -> None:
+    """The costs of what a turn leaves while it runs, and of requests that carry a key."""
+    store, requests, until = stores.conversations, stores.requests, stores.clock.now()
+    once = stores.once("7d9f…")
+    await measure("hold", requests.hold(once, until=until))
+    await measure("find, new", requests.find(stores.once("new")))
+    talk = stores.new(system_prompt=PROMPT, user="new")
+    await measure("create, with a key", store.create(talk, once=once))
+    await measure("hold, with a conversation", requests.hold(once, until=until))
+    await measure("append_turn, with a key", stores.append(talk, TEXT, origin=ORIGIN, once=once))
+    await measure("find, of a turn", requests.find(once))
+    answered = stores.once("answered")
+    await requests.hold(answered, until=until)
+    await measure("answered", requests.answered(answered, Answer(200, "application/json", TEXT)))
+    held = stores.once("held")
+    await requests.hold(held, until=until)
+    await measure("release, held", requests.release(held))
+
+    turn = MessageId(talk.id, 2)
+    second = [f" word{number:02}" for number in range(60)]  # more than anyone reads in one
+    await measure(
+        "checkpoint, a sign of life", store.checkpoint(stores.tenant, turn, stores.grown(1, []))
+    )
+    for number in range(60):
+        grown = stores.grown(number + 1, second, shown=number * 60)
+        await measure("checkpoint", store.checkpoint(stores.tenant, turn, grown))
+    await measure("last_sign", store.last_sign(stores.tenant, turn))
+    await measure("checkpoints, 60", store.checkpoints(stores.tenant, turn))
+    await measure(
+        "checkpoints, the last 2 of 60", store.checkpoints(stores.tenant, turn, after=58 * 60)
+    )
+    await measure("checkpoints, nothing new", store.checkpoints(stores.tenant, turn, after=3_600))
+    _, pending = await store.get_message(stores.scope, turn)
+    last = stores.grown(61, second, shown=3_600)
+    await measure("settle, with a last checkpoint", stores.settle(finished(pending, TEXT), last))
+
+    reply = stores.completion(origin=ORIGIN)
+    await measure("begin_completions, 1", store.begin_completions(stores.scope, [reply]))
+    await measure("stop_requested, stateless", store.stop_requested(stores.tenant, reply.id))
+    await measure("request_stop, stateless", store.request_stop(stores.scope, reply.id))
+    await measure("settle, stateless", stores.settle(finished(reply, TEXT)))
+    await measure("get_completion", store.get_completion(stores.scope, reply.id))
+    some = [stores.completion(origin=ORIGIN) for _ in range(4)]
+    await measure("begin_completions, 3", store.begin_completions(stores.scope, some[:3]))
+    once = stores.once("complete")
+    await measure(
+        "begin_completions, with a key",
+        store.begin_completions(stores.scope, some[3:], once=once),
+    )
 
 
 async def measure_live_chats(
@@ -266,20 +322,8 @@ async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> 
 
     await measure_conversations(measure, stores, client, tables)
 
-    store, clock = stores.conversations, stores.clock
-    completion = Message(
-        id=completion_id(),
-        role=Role.ASSISTANT,
-        text="",
-        status=Status.PENDING,
-        created_at=clock.now(),
-        model="a-model",
-    )
-    reply = finished(completion, TEXT)
-    await measure("begin_completion", store.begin_completion(stores.scope, completion))
-    await measure("settle_completion", store.settle_completion(reply, stores.record(reply)))
-    await measure("get_completion", store.get_completion(stores.scope, completion.id))
-
+    clock = stores.clock
+    await measure_requests_and_checkpoints(measure, stores)
     await measure_completions(measure, stores)
     await measure_catalogues(measure, stores.tenant, client, tables)
 

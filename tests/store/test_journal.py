@@ -209,6 +209,16 @@ async def test_it_is_gone_with_its_conversation(stores: Stores) -> None:
     assert await kept(stores, alive) == (stores.grown(1, ["a"]),)
 
 
+async def test_a_turn_that_ends_after_its_conversation_leaves_nothing(stores: Stores) -> None:
+    conversation = await stores.begin()
+    _, reply = await stores.append(conversation)
+    await stores.conversations.delete(stores.scope, conversation.id)
+    await keep(stores, reply, stores.grown(1, ["a"]), stores.grown(2, [], shown=1))
+    assert not await stores.settle(finished(reply, "ab"), stores.grown(2, ["b"], shown=1))
+    assert await kept(stores, reply) == ()
+    assert await last_sign(stores, reply) is None
+
+
 async def test_a_namesake_of_another_tenant_keeps_its_own(stores: Stores) -> None:
     conversation = await stores.begin()
     namesake = await stores.begin(id=conversation.id, tenant=f"{stores.tenant}-other")

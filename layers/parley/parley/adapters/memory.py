@@ -122,7 +122,7 @@ class MemoryConversations:
             del self._heads[head.tenant, head.id]
             for message in self._messages.pop((head.tenant, head.id)):
                 self._to_stop.discard((head.tenant, message.id))
-            self._journal.forget(head.tenant, head.id)
+                self._journal.forget(head.tenant, message.id)
             if head.alias is not None:
                 del self._aliases[head.tenant, head.alias]
 
@@ -294,7 +294,10 @@ class MemoryConversations:
         tenant = record.tenant
         with self._lock:
             pending = self._any(tenant, reply.id)
-            if pending is None or pending.status is not Status.PENDING:
+            if pending is None:
+                self._journal.forget(tenant, reply.id)
+                return False
+            if pending.status is not Status.PENDING:
                 return False
             settled = _settled(pending, reply)
             if reply.id.is_completion:

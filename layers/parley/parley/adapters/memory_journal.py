@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from parley.domain.ids import ConversationId, MessageId
+from parley.domain.ids import MessageId
 from parley.domain.turns import JOURNAL_LIFETIME, Checkpoint
 from parley.ports import Clock
 
@@ -33,11 +33,9 @@ class MemoryJournal:
         kept = self._alive(tenant, reply)
         return kept[max(kept)].at if kept else None
 
-    def forget(self, tenant: str, conversation: ConversationId) -> None:
-        """Remove those of a conversation's replies."""
-        for name in [name for name in self._kept if name[1].conversation == conversation]:
-            if name[0] == tenant:
-                del self._kept[name]
+    def forget(self, tenant: str, reply: MessageId) -> None:
+        """Remove all of a reply."""
+        self._kept.pop((tenant, reply), None)
 
     def _alive(self, tenant: str, reply: MessageId) -> dict[tuple[int, int], Checkpoint]:
         now = self._clock.now()

@@ -457,6 +457,7 @@ class DynamoConversations:
             if refusal.found[0] is None:
                 # Its conversation is deleted, so nothing else would ever remove these.
                 self._database.delete_many(table, (part for part, _ in parts))
+                self._journal.remove(table, key)
             return False
         return True
 

@@ -63,6 +63,11 @@ class Journal:
             return None
         return datetime.fromisoformat(found[0]["at"])
 
+    def remove(self, table: str, reply: Key) -> None:
+        """Remove all of a reply: one query, and batches of writes where there are any."""
+        for some in self._database.keys(table, keys.checkpoints(reply, 0)):
+            self._database.delete_many(table, some)
+
     def _is_alive(self, item: Item) -> bool:
         expires_at: int = item["expires_at"]
         return expires_at > self._clock.now().timestamp()
