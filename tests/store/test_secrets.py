@@ -11,14 +11,14 @@ from parley.adapters.secrets import CACHED_SECONDS, MemorySecrets, SecretsManage
 from parley.adapters.system import RandomIds, SystemClock
 from parley.domain.errors import StoreUnavailable
 from parley.domain.ids import CONVERSATION_BITS
-from parley.ports import Secrets
+from parley.ports import Secrets, SecretVault
 from tests.support.clock import ManualClock
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(params=["memory", "moto"])
-def secrets(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Secrets]:
+def secrets(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[SecretVault]:
     if request.param == "memory":
         yield MemorySecrets({"pepper": "first"})
         return
@@ -35,7 +35,7 @@ async def test_a_secret_is_read_by_its_name(secrets: Secrets) -> None:
     assert await secrets.get("pepper") == "first"
 
 
-async def test_a_secret_is_made_and_replaced(secrets: Secrets) -> None:
+async def test_a_secret_is_made_and_replaced(secrets: SecretVault) -> None:
     for name in ("stack/upstreams/new", "pepper"):
         await secrets.put(name, "second")
         assert await secrets.get(name) == "second"

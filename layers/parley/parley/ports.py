@@ -596,8 +596,12 @@ class Secrets(Protocol):
         """
         ...
 
+
+class SecretVault(Secrets, Protocol):
+    """Secrets as an operator has them; no function may write any."""
+
     async def put(self, name: str, text: str) -> None:
-        """Create or replace a secret, which no function may: that is for operators.
+        """Create or replace a secret.
 
         Raises:
             StoreUnavailable: it can't be written.

@@ -6,7 +6,7 @@ from dataclasses import replace
 from parley.domain.errors import InvalidRequest, NotFound
 from parley.domain.routes import SECRET_NAME, upstream_secret
 from parley.domain.tenants import Tenant
-from parley.ports import Directory, Secrets
+from parley.ports import Directory, SecretVault
 from parley.services.route_files import read_routes
 
 _KEY = re.compile(r"[!-~]{1,8192}")
@@ -15,7 +15,7 @@ _KEY = re.compile(r"[!-~]{1,8192}")
 class ModelRoutes:
     """Replaces the routes of tenants' models, and keeps the keys of servers they lead to."""
 
-    def __init__(self, directory: Directory, secrets: Secrets, *, stack: str) -> None:
+    def __init__(self, directory: Directory, secrets: SecretVault, *, stack: str) -> None:
         """Put the ports in place.
 
         Args:
