@@ -1,12 +1,33 @@
-"""POST /api/chat/get_token: a token that speaks for one user, made with an API key."""
+"""POST /api/chat/get_token: a token that speaks for one user, made with an API key.
+
+What is kept of an answer, for a request that comes again, is the token without its signature: the
+table can't be used to speak for anybody.
+"""
+
+import json
 
 from parley.bootstrap import services
 from parley.dialects.personas import PERSONAS, codec
 from parley.dialects.personas.schema import TokenBody, TokenOut
+from parley.domain.tenants import Caller
 from parley.edge.handler import lambda_handler
+from parley.edge.once import Keeping
 from parley.edge.routing import CallerOf, routes_of
 
-router = routes_of(PERSONAS)
+
+async def without_signature(body: str, _caller: Caller) -> str:
+    """What is kept of an answer."""
+    token = json.loads(body)["token"]
+    return body.replace(token, services().tokens.unsigned(token))
+
+
+async def signed_again(kept: str, caller: Caller) -> str:
+    """The answer, with the very token that it had."""
+    unsigned = json.loads(kept)["token"]
+    return kept.replace(unsigned, await services().tokens.sign_again(caller, unsigned))
+
+
+router = routes_of(PERSONAS, keeping=Keeping(shorten=without_signature, restore=signed_again))
 
 
 @router.post("/api/chat/get_token")

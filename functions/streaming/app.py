@@ -10,11 +10,12 @@ from parley.edge.handler import lambda_handler
 from .apps import create_message, suggest_questions
 from .openai import create_completion
 from .personas import continue_session, create_session
-from .sessions import send_message
+from .sessions import resume_turn, send_message
 
 ROUTERS = (
     create_completion.router,
     send_message.router,
+    resume_turn.router,
     create_session.router,
     continue_session.router,
     create_message.router,

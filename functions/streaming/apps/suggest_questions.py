@@ -7,7 +7,7 @@ from parley.dialects.fields import Identifier
 from parley.domain.ids import MessageId
 from parley.edge.routing import CallerOf, routes_of
 
-router = routes_of(APPS)
+router = routes_of(APPS, begins_turns=True)
 
 
 @router.get("/ai/v1/messages/{message_id}/suggested")

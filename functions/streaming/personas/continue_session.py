@@ -9,10 +9,10 @@ from parley.bootstrap import services
 from parley.dialects.fields import Identifier
 from parley.dialects.personas import PERSONAS, codec
 from parley.dialects.personas.schema import ContinuationBody
+from parley.edge.listening import ListenerOf
 from parley.edge.routing import CallerOf, routes_of
-from parley.edge.sse import event_stream
 
-router = routes_of(PERSONAS)
+router = routes_of(PERSONAS, begins_turns=True)
 
 
 @router.post(
@@ -23,6 +23,7 @@ router = routes_of(PERSONAS)
 async def continue_session(
     body: ContinuationBody,
     caller: CallerOf,
+    listener: ListenerOf,
     session_id: Annotated[Identifier | None, Query(include_in_schema=False)] = None,
 ) -> Response:
     """Continue a session and stream the answer; `session_id` may be in the query instead.
@@ -32,6 +33,13 @@ async def continue_session(
     session = codec.session(body.session_id, session_id)
     selector = codec.selector(body.persona)
     if selector is not None:
-        await services().personas.check_session(caller, session, selector)
-    turn = await services().turns.send(caller, session, dialect=PERSONAS.name, text=body.message)
-    return event_stream(codec.events(turn, "session_continued"))
+        await services().personas.check_session(caller, session, selector, once=listener.once)
+    turn = await services().turns.send(
+        caller,
+        session,
+        dialect=PERSONAS.name,
+        text=body.message,
+        telling=codec.telling("session_continued"),
+        once=listener.once,
+    )
+    return listener.stream(codec.WIRE, turn)

@@ -5,10 +5,10 @@ from starlette.responses import Response, StreamingResponse
 from parley.bootstrap import services
 from parley.dialects.personas import PERSONAS, codec
 from parley.dialects.personas.schema import CompletionBody
+from parley.edge.listening import ListenerOf
 from parley.edge.routing import CallerOf, routes_of
-from parley.edge.sse import event_stream
 
-router = routes_of(PERSONAS)
+router = routes_of(PERSONAS, begins_turns=True)
 
 
 @router.post(
@@ -16,13 +16,20 @@ router = routes_of(PERSONAS)
     response_class=StreamingResponse,
     responses={200: codec.STREAM},
 )
-async def create_session(body: CompletionBody, caller: CallerOf) -> Response:
+async def create_session(body: CompletionBody, caller: CallerOf, listener: ListenerOf) -> Response:
     """Begin a session and stream the answer to its first message.
 
     The persona is the token's, or with an API key the one selected, or else the key's default.
     """
     session = await services().personas.begin(
-        caller, codec.selector(body.persona), user=body.user_id
+        caller, codec.selector(body.persona), user=body.user_id, once=listener.once
     )
-    turn = await services().turns.send(caller, session.id, dialect=PERSONAS.name, text=body.message)
-    return event_stream(codec.events(turn, "session_created"))
+    turn = await services().turns.send(
+        caller,
+        session,
+        dialect=PERSONAS.name,
+        text=body.message,
+        telling=codec.telling("session_created"),
+        once=listener.once,
+    )
+    return listener.stream(codec.WIRE, turn)

@@ -7,10 +7,11 @@ from parley.dialects.openai import codec as openai
 from parley.dialects.sessions import SESSIONS, codec
 from parley.dialects.sessions.schema import MessageBody, MessageOut
 from parley.domain.ids import ConversationId
+from parley.edge.listening import ListenerOf
 from parley.edge.routing import CallerOf, routes_of
-from parley.edge.sse import STREAMED, event_stream
+from parley.edge.sse import STREAMED
 
-router = routes_of(SESSIONS)
+router = routes_of(SESSIONS, begins_turns=True)
 
 
 @router.post(
@@ -20,6 +21,7 @@ async def send_message(
     chatId: str,  # noqa: N803 - the API's own name
     body: MessageBody,
     caller: CallerOf,
+    listener: ListenerOf,
 ) -> MessageOut | Response:
     """Append a message to a chat and answer it, at once or as a stream of completion chunks.
 
@@ -35,7 +37,9 @@ async def send_message(
         parameters=openai.parameters(body),
         options=openai.options(body),
         model=body.model,
+        telling=openai.telling(body) if body.stream else {},
+        once=listener.once,
     )
     if body.stream:
-        return event_stream(codec.chunks(turn, include_usage=body.wants_usage))
-    return codec.message(await turn.result())
+        return listener.stream(codec.WIRE, turn)
+    return codec.message(await listener.reply(turn))

@@ -15,9 +15,11 @@ class ParleyError(Exception):
         code: stable machine-readable name, part of the API.
         message: one sentence a person can act on.
         param: name of the offending request field, where there is one.
+        is_told_again: whether it is how an earlier turn ended, so that to ask again is of no use.
     """
 
     code: ClassVar[str] = "internal_error"
+    is_told_again = False
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         super().__init__(message)

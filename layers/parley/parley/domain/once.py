@@ -47,7 +47,17 @@ class Once:
     fingerprint: str
     """Digest of what is asked; the same key with another one is a mistake."""
     before: Done | None = None
-    """What was known of it when it came."""
+    """What was known of it when it came, where it had come before."""
+
+    @property
+    def begun(self) -> ConversationId | None:
+        """The conversation that it began when it came before."""
+        return self.before.conversation if self.before is not None else None
+
+    @property
+    def is_told_again(self) -> bool:
+        """Whether it began turns when it came before, so that there is nothing but to tell them."""
+        return self.before is not None and bool(self.before.turns)
 
     def check(self, done: Done) -> None:
         """Hold a request to what came with its key before.

@@ -9,16 +9,16 @@ from starlette.responses import JSONResponse
 
 from parley.dialects import Dialect
 from parley.domain import errors
-from parley.edge.statuses import status_of
+from parley.edge.statuses import retry_after, status_of
 
 
 def render(dialect: Dialect, error: errors.ParleyError) -> JSONResponse:
     """An error as a response in the dialect's envelope."""
     status = status_of(error)
     response = JSONResponse(dialect.envelope(error, status), status)
-    retry_after: float | None = getattr(error, "retry_after", None)
-    if retry_after is not None:
-        response.headers["retry-after"] = str(max(1, math.ceil(retry_after)))
+    pause = retry_after(error)
+    if pause is not None:
+        response.headers["retry-after"] = str(max(1, math.ceil(pause)))
     if status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response

@@ -5,6 +5,7 @@ tenant's limit, answers every error in its dialect's envelope and carries a requ
 can't forget any of it. One made through `public_routes_of` admits everybody, and does the rest.
 """
 
+import asyncio
 import json
 import logging
 import time
@@ -37,8 +38,9 @@ from parley.domain.routes import ModelRoute
 from parley.domain.tenants import Caller
 from parley.edge.errors import invalid, render
 from parley.edge.observed import label
+from parley.edge.once import KEPT_WHOLE, Keeping, answered_once, found, once_of
 from parley.edge.statuses import BodyTooLarge, status_of
-from parley.services.limits import LimitReached
+from parley.services.limits import Allowance, LimitReached
 from parley.services.routing import watch
 from parley.telemetry import spans, work
 
@@ -76,10 +78,29 @@ CallerOf = Annotated[Caller, Depends(_caller)]
 """Who is calling: a route's parameter of this type is the authenticated caller."""
 
 
-def routes_of(dialect: Dialect) -> APIRouter:
-    """A router whose routes speak this dialect."""
+def routes_of(
+    dialect: Dialect,
+    *,
+    begins_turns: bool = False,
+    for_every_api: bool = False,
+    keeping: Keeping = KEPT_WHOLE,
+) -> APIRouter:
+    """A router whose routes speak this dialect.
+
+    Args:
+        begins_turns: whether they do. Then they are admitted side by side with what they read, and
+            have a repeated request's turns told again themselves: see `parley.edge.listening`.
+        for_every_api: whether a credential for any of the APIs will do.
+        keeping: how the answers to requests with an idempotency key are kept.
+    """
+    settings = {
+        "dialect": dialect,
+        "begins_turns": begins_turns,
+        "scope": None if for_every_api else dialect.name,
+        "keeping": keeping,
+    }
     return APIRouter(
-        route_class=type(f"{dialect.name.title()}Route", (_Route,), {"dialect": dialect}),
+        route_class=type(f"{dialect.name.title()}Route", (_Route,), settings),
         dependencies=[Security(scheme) for scheme in _CREDENTIALS],
         tags=[dialect.name],
         responses={
@@ -135,15 +156,52 @@ def _described(dialect: Dialect, examples: Iterable[ParleyError]) -> dict[str, A
     return {"content": {"application/json": {"schema": dialect.error_schema, "examples": shown}}}
 
 
+_Answer = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
 class _Route(APIRoute):
     dialect: ClassVar[Dialect]
+    begins_turns: ClassVar[bool] = False
+    scope: ClassVar[str | None] = None
+    keeping: ClassVar[Keeping] = KEPT_WHOLE
 
-    async def admit(self, request: Request) -> None:
-        """Learn who is calling, and count the request."""
-        request.state.caller = await services().credentials.authenticate(_credential(request))
-        spans.bind(tenant=request.state.caller.tenant.id, key_id=request.state.caller.key_id)
-        request.state.caller.check_scope(self.dialect.name)
-        request.state.allowance = await services().limits.admit(request.state.caller)
+    async def serve(self, request: Request, answer: _Answer) -> Response:
+        """Learn who is calling, count the request, and answer it.
+
+        That it isn't admitted goes before whatever else is wrong with it.
+        """
+        caller = await services().credentials.authenticate(_credential(request))
+        request.state.caller = caller
+        spans.bind(tenant=caller.tenant.id, key_id=caller.key_id)
+        if self.scope is not None:
+            caller.check_scope(self.scope)
+        admission = services().limits.admit_meanwhile(caller)
+        try:
+            return await self._serve(request, answer, admission)
+        finally:
+            request.state.allowance = await admission
+
+    async def _serve(
+        self, request: Request, answer: _Answer, admission: asyncio.Task[Allowance]
+    ) -> Response:
+        once = None
+        if request.method == "POST":
+            once = await once_of(request, request.state.caller)
+        if self.begins_turns:
+            request.state.once = await found(once) if once is not None else None
+            return await answer(await _readable(request, self.dialect))
+        request.state.once = once
+        if once is None:
+            await admission
+            return await answer(await _readable(request, self.dialect))
+
+        async def for_the_first_time() -> Response:
+            return await answer(await _readable(request, self.dialect))
+
+        response, request.state.is_replayed = await answered_once(
+            once, request.state.caller, admission, for_the_first_time, self.keeping
+        )
+        return response
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler with what every route has in common."""
@@ -153,33 +211,40 @@ class _Route(APIRoute):
             began = time.perf_counter()
             label(self.dialect.name, self.path)
             served = watch()
-            request.state.allowance = None
+            request.state.client = request
+            request.state.once = request.state.allowance = None
+            request.state.is_replayed = False
             try:
-                await self.admit(request)
-                response = await answer(await _readable(request, self.dialect))
+                response = await self.serve(request, answer)
             except ClientDisconnect:
                 raise
-            except LimitReached as error:
-                request.state.allowance = error.allowance
-                response = self._refuse(error)
             except Exception as error:  # noqa: BLE001 - whatever failed, the caller gets an envelope
-                response = self._refuse(_as_domain_error(error))
+                response = self._refuse(request, _as_domain_error(error))
             elapsed = (time.perf_counter() - began) * 1000
             response.headers.update(self.dialect.headers(request.state.allowance, elapsed))
             if served:
                 response.headers["x-parley-route"] = _told(served)
+            if request.state.is_replayed:
+                response.headers["idempotent-replayed"] = "true"
             return response
 
         return handle
 
-    def _refuse(self, error: ParleyError) -> Response:
+    def _refuse(self, request: Request, error: ParleyError) -> Response:
         work.failed(error.code, is_limit=isinstance(error, RateLimited))
-        return render(self.dialect, error)
+        response = render(self.dialect, error)
+        if isinstance(error, LimitReached):
+            request.state.allowance = error.allowance
+        if error.is_told_again and request.state.once is not None:
+            request.state.is_replayed = True
+            response.headers["x-should-retry"] = "false"  # which OpenAI's clients go by
+        return response
 
 
 class _PublicRoute(_Route):
-    async def admit(self, request: Request) -> None:
-        """Let everybody in."""
+    async def serve(self, request: Request, answer: _Answer) -> Response:
+        """Answer everybody."""
+        return await answer(await _readable(request, self.dialect))
 
 
 def base_path(request: Request) -> str:

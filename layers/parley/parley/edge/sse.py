@@ -1,7 +1,7 @@
 """Server-sent events over any dialect's bytes."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -13,6 +13,8 @@ KEEP_ALIVE_SECONDS = 10.0
 KEEP_ALIVE = b": ping\n"
 """A comment without a blank line: it belongs to the next event, and no client sees it."""
 
+NO_MORE: Mapping[str, str] = {}
+
 STREAMED: dict[str, Any] = {
     "description": "The reply, at once or, where a stream was asked for, as server-sent events.",
     "content": {"text/event-stream": {}},
@@ -21,18 +23,21 @@ STREAMED: dict[str, Any] = {
 
 
 def event_stream(
-    events: AsyncGenerator[bytes, None], keep_alive: bytes = KEEP_ALIVE
+    events: AsyncGenerator[bytes, None],
+    keep_alive: bytes | None = None,
+    headers: Mapping[str, str] = NO_MORE,
 ) -> StreamingResponse:
     """Send events as they come and keep the connection alive while there are none.
 
     Args:
         keep_alive: what to send in the meantime; a dialect's clients may expect something of their
-            own.
+            own; `KEEP_ALIVE` is harmless to others.
+        headers: of the response, besides those that keep caches and proxies from holding it up.
     """
     return StreamingResponse(
-        _kept_alive(events, keep_alive),
+        _kept_alive(events, keep_alive or KEEP_ALIVE),
         media_type="text/event-stream",
-        headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
+        headers={"cache-control": "no-cache", "x-accel-buffering": "no", **headers},
     )
 
 

@@ -11,9 +11,11 @@ _STATUS: dict[type[errors.ParleyError], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.KeyReused: 422,  # not 409, after which OpenAI's clients would try again
     errors.RateLimited: 429,
     errors.ModelThrottled: 429,
     errors.ModelUnavailable: 503,
+    errors.Interrupted: 503,  # the model did nothing wrong
     errors.StoreUnavailable: 503,
     errors.ModelError: 502,
     errors.ParleyError: 500,
@@ -33,6 +35,19 @@ class BodyTooLarge(errors.ParleyError):
 
 
 _STATUS |= {MethodNotAllowed: 405, BodyTooLarge: 413}
+
+
+_PAUSES: dict[type[errors.ParleyError], float] = {
+    errors.RequestInProgress: 1,
+    errors.TurnInProgress: 1,
+}
+"""Seconds after which to try again what fails for a moment only, where the error doesn't say."""
+
+
+def retry_after(error: errors.ParleyError) -> float | None:
+    """Seconds until the same request may be tried again; None where nobody knows."""
+    told: float | None = getattr(error, "retry_after", None)
+    return _PAUSES.get(type(error)) if told is None else told
 
 
 def status_of(error: errors.ParleyError) -> int:

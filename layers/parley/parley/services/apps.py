@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from parley.domain.apps import App, AppUnavailable, SuggestionsDisabled, fill, t
 from parley.domain.conversations import Conversation, Message, Page, Parameters, Rating, Role
 from parley.domain.errors import Conflict, ModelNotFound, NotFound
 from parley.domain.ids import NEVER_ISSUED, ConversationId, MessageId
+from parley.domain.once import Once
 from parley.domain.tenants import Caller
 from parley.domain.tokens import estimate_tokens
 from parley.domain.turns import CompletionRequest, PromptMessage
@@ -81,6 +82,8 @@ class Apps:
         inputs: Mapping[str, Any],
         named: bool,
         dialect: str,
+        telling: Callable[[str], Mapping[str, Any]],
+        once: Once | None = None,
     ) -> tuple[Turn, str]:
         """Ask something in a conversation, or in a new one that begins with a filled-in form.
 
@@ -89,6 +92,8 @@ class Apps:
         Args:
             conversation: None or empty begins one; only then the inputs are looked at.
             named: whether the question gives a new conversation its name.
+            telling: what the dialect needs to tell the turn again, by the id that is returned.
+            once: the request, where it may be repeated; then its turn is told again.
 
         Returns:
             The turn, and the id by which the caller knows the conversation.
@@ -99,13 +104,18 @@ class Apps:
             AppUnavailable: the app has no model to answer.
             ParleyError: the store or the model refused or failed before the first event.
         """
-        if conversation:
+        if once is not None and once.begun is not None:
+            id_ = once.begun
+        elif conversation:
             id_ = await self.find(caller, conversation)
-            name = conversation if ConversationId.parse(conversation) != id_ else str(id_)
         else:
-            id_ = await self._begin(caller, text=text, inputs=inputs, named=named)
-            name = str(id_)
-        return await self._turns.send(caller, id_, dialect=dialect, text=text), name
+            id_ = await self._begin(caller, text=text, inputs=inputs, named=named, once=once)
+        is_alias = conversation and ConversationId.parse(conversation) != id_
+        name = conversation if conversation and is_alias else str(id_)
+        turn = await self._turns.send(
+            caller, id_, dialect=dialect, text=text, telling=telling(name), once=once
+        )
+        return turn, name
 
     async def find(self, caller: Caller, name: str) -> ConversationId:
         """The id of a conversation; an unknown name costs one read, be it made out here or later.
@@ -243,7 +253,13 @@ class Apps:
         return read_questions((await turn.result()).text)
 
     async def _begin(
-        self, caller: Caller, *, text: str, inputs: Mapping[str, Any], named: bool
+        self,
+        caller: Caller,
+        *,
+        text: str,
+        inputs: Mapping[str, Any],
+        named: bool,
+        once: Once | None,
     ) -> ConversationId:
         app = await self.of(caller)
         values = app.read_inputs(inputs)
@@ -267,6 +283,7 @@ class Apps:
             model=app.model,
             parameters=app.parameters,
             inputs=values,
+            once=once,
         )
         return conversation.id
 

@@ -1,8 +1,12 @@
 """A shop's consultant: finds products that a customer may want, and has a model speak of them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from parley.domain.catalogue import Product
 from parley.domain.conversations import Parameters, Role
 from parley.domain.ids import ConversationId
+from parley.domain.once import Once
 from parley.domain.tenants import Caller
 from parley.services.conversations import Conversations
 from parley.services.search import Finding, ProductSearch
@@ -47,20 +51,35 @@ class Consultant:
         await self._search.warm_up()
 
     async def ask(
-        self, caller: Caller, *, dialect: str, message: str, chat: ConversationId | None
+        self,
+        caller: Caller,
+        *,
+        dialect: str,
+        message: str,
+        chat: ConversationId | None,
+        telling: Mapping[str, Any],
+        once: Once | None = None,
     ) -> Turn:
         """Say something to the consultant, in a new chat where none is given.
 
         Returns once the message is durable and the model has accepted the request. The products
         found are the reply's `product_ids`.
 
+        Args:
+            telling: what the dialect needs to tell the turn again; empty where it doesn't stream.
+            once: the request, where it may be repeated; then its turn is told again.
+
         Raises:
             NotFound: there is no such chat in the caller's scope.
             ParleyError: search, store or model refused or failed before the first event.
         """
-        found = await self._find(caller, message, chat)
+        found: tuple[Product, ...] = ()
+        if once is not None and once.is_told_again:
+            chat = once.begun
+        else:
+            found = await self._find(caller, message, chat)
         if chat is None:
-            chat = (await self._conversations.create(caller)).id
+            chat = (await self._conversations.create(caller, once=once)).id
         return await self._turns.send(
             caller,
             chat,
@@ -69,6 +88,8 @@ class Consultant:
             parameters=Parameters(max_tokens=LONGEST_REPLY),
             briefing=briefing(found),
             product_ids=tuple(product.id for product in found),
+            telling=telling,
+            once=once,
         )
 
     async def _find(

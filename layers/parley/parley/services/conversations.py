@@ -1,11 +1,12 @@
 """Stored conversations: begin, find, read and remove them."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from parley.domain.conversations import UNDECIDED, Conversation, Message, Page, Parameters, Rating
 from parley.domain.errors import Conflict, NotFound
 from parley.domain.ids import ConversationId, MessageId
+from parley.domain.once import Once, Repeated
 from parley.domain.tenants import Caller
 from parley.ports import Clock, ConversationStore, Ids
 from parley.services.turns.recovery import Recovery
@@ -17,10 +18,28 @@ READ_AT_ONCE = 100
 """Messages read from the store in one go while a page is filled."""
 
 
+async def _nothing() -> None:
+    """Let everybody pass."""
+
+
 class Conversations:
     """What a caller may do with stored conversations, short of speaking in them."""
 
-    def __init__(self, store: ConversationStore, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        store: ConversationStore,
+        clock: Clock,
+        ids: Ids,
+        *,
+        admitted: Callable[[], Awaitable[None]] = _nothing,
+    ) -> None:
+        """Put the ports in place.
+
+        Args:
+            admitted: returns once the caller's limits admit what is asked, or raises; waited for
+                before a conversation is begun.
+        """
+        self._admitted = admitted
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -37,20 +56,27 @@ class Conversations:
         parameters: Parameters = UNDECIDED,
         metadata: Mapping[str, Any] | None = None,
         inputs: Mapping[str, Any] | None = None,
+        once: Once | None = None,
     ) -> Conversation:
-        """Begin a conversation.
+        """Begin a conversation, or go on with the one that the same request has begun.
 
         Args:
             user: whose it is; a credential that speaks for one user allows only that one.
             model: the tenant's name of a model; None follows the tenant's default.
+            once: the request, where it may be repeated.
 
         Raises:
             Forbidden: the credential speaks for another user.
             ModelNotFound: the tenant has no such model.
+            NotFound: the request's conversation has been deleted.
+            KeyReused: the request's key came with another one.
         """
+        if once is not None and once.begun is not None:
+            return await self._store.get(caller.scope, once.begun)
         owner = caller.owner(user)
         if model is not None:
             caller.tenant.routes(model)
+        await self._admitted()
         now = self._clock.now()
         while True:
             conversation = Conversation(
@@ -67,7 +93,12 @@ class Conversations:
                 inputs=inputs or {},
             )
             try:
-                await self._store.create(conversation)
+                await self._store.create(conversation, once=once)
+            except Repeated as repeated:
+                if once is None or repeated.done.conversation is None:
+                    raise
+                once.check(repeated.done)
+                return await self._store.get(caller.scope, repeated.done.conversation)
             except Conflict:  # 33 random bits do meet, once in eight thousand million
                 continue
             return conversation

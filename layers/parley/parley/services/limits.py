@@ -1,6 +1,8 @@
 """How much a tenant may ask."""
 
+import asyncio
 import math
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from parley.domain.errors import RateLimited
@@ -39,12 +41,36 @@ class LimitReached(RateLimited):
         self.allowance = allowance
 
 
+_admission: ContextVar[asyncio.Task[Allowance] | None] = ContextVar("admission", default=None)
+
+
+async def admitted() -> None:
+    """Wait until the request that this is part of is admitted; one that nobody counts passes.
+
+    Raises:
+        LimitReached: it isn't.
+    """
+    admission = _admission.get()
+    if admission is not None:
+        await asyncio.shield(admission)
+
+
 class Limits:
     """Admits requests by the tenant's own limits, exactly, however many instances run."""
 
     def __init__(self, counter: Counter, clock: Clock) -> None:
         self._counter = counter
         self._clock = clock
+
+    def admit_meanwhile(self, caller: Caller) -> asyncio.Task[Allowance]:
+        """Count one request as `admit` does, side by side with what else it takes.
+
+        Whoever serves the request has to wait for it: with `admitted` before anything is changed or
+        spent, and for the allowance at the end.
+        """
+        admission = asyncio.create_task(self.admit(caller))
+        _admission.set(admission)
+        return admission
 
     async def admit(self, caller: Caller) -> Allowance:
         """Count one request of this caller's tenant.

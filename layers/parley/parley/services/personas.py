@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from parley.domain.conversations import Conversation
 from parley.domain.errors import Conflict, InvalidRequest
 from parley.domain.ids import ConversationId
+from parley.domain.once import Once
 from parley.domain.personas import (
     Persona,
     PersonaContent,
@@ -203,20 +203,31 @@ class Personas:
         return selected
 
     async def begin(
-        self, caller: Caller, selector: PersonaSelector | None, *, user: str | None
-    ) -> Conversation:
-        """Begin a conversation with a persona.
+        self,
+        caller: Caller,
+        selector: PersonaSelector | None,
+        *,
+        user: str | None,
+        once: Once | None = None,
+    ) -> ConversationId:
+        """Begin a conversation with a persona, or go on with the one the same request has begun.
 
         It takes over what the persona is at this moment: later versions don't change it.
+
+        Args:
+            user: whose it is, where the credential leaves that open.
+            once: the request, where it may be repeated.
 
         Raises:
             Forbidden: the credential speaks for another user, or may not select like this.
             ParleyError: as `select`.
         """
+        if once is not None and once.begun is not None:
+            return once.begun
         caller.owner(user)  # before a persona is looked up that the answer could tell of
         selected = await self.select(caller, selector)
         content = selected.content
-        return await self._conversations.create(
+        conversation = await self._conversations.create(
             caller,
             user=user,
             title=content.name,
@@ -224,20 +235,30 @@ class Personas:
             model=content.model,
             parameters=content.parameters,
             metadata={_METADATA: _described(selected)},
+            once=once,
         )
+        return conversation.id
 
     async def check_session(
-        self, caller: Caller, conversation: ConversationId, selector: PersonaSelector
+        self,
+        caller: Caller,
+        conversation: ConversationId,
+        selector: PersonaSelector,
+        *,
+        once: Once | None = None,
     ) -> None:
         """Hold a continued conversation to the persona that the request names.
 
-        A conversation that was begun without a persona goes on as it was begun.
+        A conversation that was begun without a persona goes on as it was begun. A request that is
+        told again was held to it when it came first.
 
         Raises:
             NotFound: there is no such conversation in the caller's scope.
             InvalidRequest: it is with another persona.
             ParleyError: as `select`.
         """
+        if once is not None and once.is_told_again:
+            return
         head = await self._conversations.get(caller, conversation)
         selected = await self.select(caller, selector)
         begun_with = head.metadata.get(_METADATA)

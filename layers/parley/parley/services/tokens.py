@@ -1,12 +1,15 @@
 """Tokens: JSON Web Tokens that speak for one user of a tenant, for an hour."""
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import jwt
+from jwt.algorithms import get_default_algorithms
+from jwt.utils import base64url_decode, base64url_encode
 
-from parley.domain.errors import Forbidden, StoreUnavailable, Unauthenticated
+from parley.domain.errors import Conflict, Forbidden, StoreUnavailable, Unauthenticated
 from parley.domain.personas import PersonaRef, VersionType
 from parley.domain.tenants import Caller
 from parley.ports import Clock, Ids, Secrets
@@ -19,6 +22,8 @@ SKEW = timedelta(seconds=10)
 """How much the clocks of two instances may differ before a new token is called not yet valid."""
 
 CLAIMS = ("iss", "sub", "tid", "key", "persona", "iat", "exp", "jti")
+
+_GONE = "The token that this request was answered with has expired. Use a new idempotency key."
 
 REFUSAL = "Incorrect API key provided."
 """What every refused credential is told: never why."""
@@ -81,6 +86,32 @@ class Tokens:
         token = jwt.encode(claims, ring.keys[kid].secret, ALGORITHM, headers={"kid": kid})
         return token, expires_at
 
+    def unsigned(self, token: str) -> str:
+        """A token without what makes it one: nobody can use this, and `sign_again` completes it."""
+        return token.rpartition(".")[0]
+
+    async def sign_again(self, caller: Caller, unsigned: str) -> str:
+        """The very token that `unsigned` was made of, perhaps a dead one.
+
+        Raises:
+            Conflict: it was issued to another key, or the key that signed it is gone.
+            StoreUnavailable: the signing key can't be read.
+        """
+        ring = await self._keyring()
+        try:
+            header, claims = (_decoded(part) for part in unsigned.split("."))
+            key = ring.keys[header["kid"]]
+            is_callers = (claims["iss"], claims["tid"], claims["key"]) == (
+                self._stack,
+                caller.tenant.id,
+                caller.key_id,
+            )
+        except (LookupError, TypeError, ValueError) as error:
+            raise Conflict(_GONE) from error
+        if not is_callers:
+            raise Conflict(_GONE)
+        return f"{unsigned}.{_signature(unsigned, key.secret)}"
+
     async def read(self, text: str) -> Claims:
         """What a token says, once it is proven genuine and alive.
 
@@ -136,3 +167,13 @@ class Tokens:
         begins = max(payload["iat"], payload.get("nbf", 0))
         if not begins - SKEW.total_seconds() <= now < payload["exp"]:
             raise ValueError("The token isn't valid at this time.")
+
+
+def _decoded(part: str) -> Any:
+    return json.loads(base64url_decode(part))
+
+
+def _signature(unsigned: str, secret: str) -> str:
+    algorithm = get_default_algorithms()[ALGORITHM]
+    signed = algorithm.sign(unsigned.encode(), algorithm.prepare_key(secret))
+    return base64url_encode(signed).decode()

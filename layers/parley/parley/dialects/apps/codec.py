@@ -5,7 +5,7 @@ task that makes it.
 """
 
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -28,8 +28,9 @@ from parley.dialects.apps.schema import (
     SwitchOut,
     UsageOut,
 )
+from parley.dialects.wire import Telling, Wire
 from parley.domain.apps import App, InputField, fill
-from parley.domain.conversations import Conversation, Message, Page, Status, Usage
+from parley.domain.conversations import TEXT_ONLY, Conversation, Message, Page, Status, Usage
 from parley.domain.errors import InvalidRequest
 from parley.domain.ids import MessageId
 from parley.domain.turns import Failed, Finished, TextDelta
@@ -40,6 +41,8 @@ KEEP_ALIVE = b"event: ping\n\n"
 """What Dify sends while it has nothing to say."""
 
 UNNAMED = "New chat"
+
+_SHOWN_ID = "conversation_id"
 
 _UNCOUNTED = Usage(prompt_tokens=0, completion_tokens=0)
 """Usage of a reply whose model wasn't there to count at its end: Dify shows zeros, too."""
@@ -100,12 +103,11 @@ def rated(exchange: Exchange) -> FeedbackOut:
     return FeedbackOut(data=[RatedOut(**_exchange(exchange), feedback=rating and rating.value)])
 
 
-def answer(reply: Message, shown_id: str, *, seconds: float) -> AnswerOut:
+def answer(reply: Message, shown_id: str) -> AnswerOut:
     """A settled reply.
 
     Args:
         shown_id: the conversation's id as the client knows it.
-        seconds: how long it took.
     """
     return AnswerOut(
         task_id=str(reply.id),
@@ -113,26 +115,33 @@ def answer(reply: Message, shown_id: str, *, seconds: float) -> AnswerOut:
         message_id=str(reply.id),
         conversation_id=shown_id,
         answer=reply.text,
-        metadata=_metadata(reply, seconds),
+        metadata=_metadata(reply),
         created_at=int(reply.created_at.timestamp()),
     )
 
 
-async def events(
-    turn: Turn, shown_id: str, *, seconds: Callable[[], float]
-) -> AsyncGenerator[bytes, None]:
-    """A turn's events as server-sent ones, ended by `message_end` or `error`.
+def telling(shown_id: str) -> Telling:
+    """What a stream is told with.
 
     Args:
         shown_id: the conversation's id as the client knows it.
-        seconds: how long it has taken so far.
     """
+    return {_SHOWN_ID: shown_id, TEXT_ONLY: True}
+
+
+def not_streamed(_shown_id: str) -> Telling:
+    """What an answer is told with that is given at once."""
+    return {}
+
+
+async def _tell(turn: Turn, telling: Telling) -> AsyncGenerator[bytes, None]:
+    """A turn's events as server-sent ones, ended by `message_end` or `error`."""
     name = str(turn.reply.id)
     of_turn = {
         "task_id": name,
         "id": name,
         "message_id": name,
-        "conversation_id": shown_id,
+        "conversation_id": telling[_SHOWN_ID],
         "created_at": int(turn.reply.created_at.timestamp()),
     }
     # A delta's event is the same bytes around its text every time; only the text is encoded anew.
@@ -144,12 +153,22 @@ async def events(
                 case TextDelta(text=text):
                     yield before + _json(text) + after
                 case Finished(reply):
-                    metadata = _metadata(reply, seconds()).model_dump()
+                    metadata = _metadata(reply).model_dump()
                     # Readers of the early form look for an answer in every event.
                     end = {"event": "message_end", **of_turn, "answer": "", "metadata": metadata}
                     yield _sse({**end, "retriever_resources": metadata["retriever_resources"]})
                 case Failed(_, error):
                     yield _sse({"event": "error", **of_turn, **errors.event(error)})
+
+
+WIRE = Wire(
+    tell=_tell,
+    preamble=0,
+    longest_end=1,
+    show_id=str,
+    keep_alive=KEEP_ALIVE,
+    numbers=False,  # Dify's clients take every line for data
+)
 
 
 def parameters(app: App) -> ParametersOut:
@@ -209,7 +228,8 @@ def _exchange(exchange: Exchange) -> dict[str, Any]:
     }
 
 
-def _metadata(reply: Message, seconds: float) -> MetadataOut:
+def _metadata(reply: Message) -> MetadataOut:
+    seconds = ((reply.ended_at or reply.created_at) - reply.created_at).total_seconds()
     usage = reply.usage or _UNCOUNTED
     return MetadataOut(
         usage=UsageOut(

@@ -103,7 +103,7 @@ class UsageOut(BaseModel):
     total_price: str = "0"
     currency: str = "USD"
     latency: float
-    """Seconds from the request to the end of the reply."""
+    """Seconds from when the question was stored to the end of the reply."""
 
 
 class MetadataOut(BaseModel):

@@ -7,7 +7,9 @@ from typing import Any
 
 from parley.dialects.consultant.errors import describe
 from parley.dialects.consultant.schema import AnswerOut, MessageOut
-from parley.domain.conversations import Message, Role
+from parley.dialects.wire import Telling, Wire
+from parley.domain.conversations import TEXT_ONLY, Message, Role
+from parley.domain.ids import MessageId
 from parley.domain.turns import Failed, Finished, TextDelta
 from parley.services.turns import Turn
 
@@ -34,19 +36,30 @@ def message(stored: Message) -> MessageOut:
     )
 
 
-async def events(turn: Turn) -> AsyncGenerator[bytes, None]:
+TELLING: Telling = {TEXT_ONLY: True}
+"""What a stream is told with."""
+
+
+async def _tell(turn: Turn, _telling: Telling) -> AsyncGenerator[bytes, None]:
     """A turn as server-sent events: the products, the text, then the end or an error."""
-    yield _event("products", {"product_ids": list(turn.reply.product_ids)})
+    ids = {"message_id": turn.reply.id.number, "chat_id": turn.reply.id.conversation.number}
+    yield _event("products", {"product_ids": list(turn.reply.product_ids), **ids})
     async with aclosing(turn.events()) as happening:
         async for event in happening:
             match event:
                 case TextDelta(text):
                     yield _event("text", {"content": text})
-                case Finished(reply):
-                    ids = {"message_id": reply.id.number, "chat_id": reply.id.conversation.number}
+                case Finished():
                     yield _event("done", ids)
                 case Failed(_, error):
                     yield _event("error", describe(error))
+
+
+def _show_id(turn: MessageId) -> str:
+    return str(turn.number)
+
+
+WIRE = Wire(tell=_tell, preamble=1, longest_end=1, show_id=_show_id)
 
 
 def _event(kind: str, data: dict[str, Any]) -> bytes:

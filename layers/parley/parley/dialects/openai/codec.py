@@ -31,12 +31,14 @@ from parley.dialects.openai.schema import (
     StoredMessage,
     StoredMessageList,
     StoredPart,
+    Streaming,
     TextPart,
     ToolCallOut,
     ToolMessage,
     UsageOut,
     Using,
 )
+from parley.dialects.wire import Telling, Wire
 from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import FinishReason, Message, Page, Parameters, Role, Usage
 from parley.domain.errors import InvalidRequest, NotFound
@@ -281,6 +283,27 @@ def usage(counted: Iterable[Usage | None]) -> UsageOut | None:
     )
 
 
+_INCLUDE_USAGE, _CHOICES = "include_usage", "choices"
+
+
+def telling(body: Streaming, *, choices: int = 1) -> Telling:
+    """What a stream is told with."""
+    return {_INCLUDE_USAGE: body.wants_usage, _CHOICES: choices}
+
+
+def check_telling(telling: Telling) -> None:
+    """Refuse what can't be told from its middle.
+
+    Raises:
+        InvalidRequest: it has several choices, and the place in one says nothing of the others.
+    """
+    if telling[_CHOICES] > 1:
+        raise InvalidRequest(
+            "A stream of several choices can't be resumed. Send its request again with the same "
+            "Idempotency-Key to hear it from the beginning."
+        )
+
+
 async def chunks(
     turns: Sequence[Turn],
     events: AsyncGenerator[tuple[int, TurnEvent], None] | None = None,
@@ -327,6 +350,20 @@ async def chunks(
     if include_usage and (counted := usage(reply.usage for reply in ended)):
         yield sse({**head, "choices": [], "usage": counted.model_dump()})
     yield DONE
+
+
+def _tell(turn: Turn, telling: Telling) -> AsyncGenerator[bytes, None]:
+    return chunks((turn,), include_usage=telling[_INCLUDE_USAGE])
+
+
+WIRE = Wire(
+    tell=_tell,
+    preamble=1,
+    longest_end=3,  # why it ended, usage, [DONE]
+    show_id=completion_id,
+    bare=DONE,
+    check=check_telling,
+)
 
 
 class _ChoiceChunks:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from parley.dialects.personas.errors import envelope
 from parley.dialects.personas.schema import AliasSelector, VersionSelector
-from parley.domain.conversations import FinishReason, Usage
+from parley.dialects.wire import Telling, Wire
+from parley.domain.conversations import TEXT_ONLY, FinishReason, Usage
 from parley.domain.errors import InvalidRequest
 from parley.domain.ids import ConversationId
 from parley.domain.personas import PersonaRef, PersonaSelector, VersionType
@@ -46,11 +47,16 @@ def session(in_body: str | None, in_query: str | None) -> ConversationId:
     return ConversationId.parse(named.pop())
 
 
-async def events(
-    turn: Turn, first: Literal["session_created", "session_continued"]
-) -> AsyncGenerator[bytes, None]:
+def telling(first: Literal["session_created", "session_continued"]) -> Telling:
+    """What a stream is told with."""
+    return {"first": first, TEXT_ONLY: True}
+
+
+async def _tell(turn: Turn, telling: Telling) -> AsyncGenerator[bytes, None]:
     """A turn as server-sent events: the session, its tokens, then `done` or `error`."""
-    yield _event({"type": first, "session_id": str(turn.reply.id.conversation)})
+    reply = turn.reply
+    session = {"session_id": str(reply.id.conversation), "message_id": str(reply.id)}
+    yield _event({"type": telling["first"], **session})
     async with aclosing(turn.events()) as happenings:
         async for happening in happenings:
             match happening:
@@ -81,6 +87,8 @@ def _event(value: Mapping[str, Any]) -> bytes:
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n".encode()
 
 
+WIRE = Wire(tell=_tell, preamble=1, longest_end=1, show_id=str)
+
 STREAM: dict[str, Any] = {
     "description": (
         "Server-sent events, each a JSON object with a `type`: `session_created` or "
@@ -91,10 +99,11 @@ STREAM: dict[str, Any] = {
         "text/event-stream": {
             "example": (
                 'data: {"type": "session_created", '
-                '"session_id": "b6016570-001c-8562-8780-000000001267"}\n\n'
-                'data: {"type": "token", "content": "Hello"}\n\n'
+                '"session_id": "b6016570-001c-8562-8780-000000001267", '
+                '"message_id": "c3a1b9a0-7f3e-8c11-9d28-000126700002"}\nid: 1\n\n'
+                'data: {"type": "token", "content": "Hello"}\nid: 2\n\n'
                 'data: {"type": "done", "usage": {"prompt_tokens": 21, "completion_tokens": 1, '
-                '"total_tokens": 22}, "finish_reason": "stop"}\n\n'
+                '"total_tokens": 22}, "finish_reason": "stop"}\nid: 3\n\n'
             ),
         }
     },

@@ -10,6 +10,8 @@ SESSIONS = Dialect(
         "/v1/chats/{chatId}": "DELETE, GET",
         "/v1/chat/{chatId}": "POST",
         "/v1/chat/{chatId}/history": "GET",
+        "/v1/turns/{turnId}/events": "GET",
+        "/v1/turns/{turnId}/stop": "POST",
     },
     envelope=OPENAI.envelope,
     error_schema=OPENAI.error_schema,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 from parley.dialects.openai import codec as openai
@@ -15,8 +16,10 @@ from parley.dialects.sessions.schema import (
     UsageOut,
     UserMessageBody,
 )
+from parley.dialects.wire import Telling
 from parley.domain import tools
 from parley.domain.conversations import Conversation, Message, Page
+from parley.domain.ids import MessageId
 from parley.services.turns import Turn
 
 
@@ -81,14 +84,30 @@ def history(
     )
 
 
-def chunks(turn: Turn, *, include_usage: bool) -> AsyncGenerator[bytes, None]:
-    """A turn as completion chunks that carry the message's own id and its chat's."""
+def _tell(turn: Turn, telling: Telling) -> AsyncGenerator[bytes, None]:
     return openai.chunks(
         (turn,),
-        include_usage=include_usage,
+        include_usage=telling["include_usage"],
         stream_id=str(turn.reply.id),
         extra={"chatId": str(turn.reply.id.conversation)},
     )
+
+
+WIRE = replace(openai.WIRE, tell=_tell, show_id=str)
+"""Completion chunks that carry the message's own id and its chat's."""
+
+
+def any_reply_id(text: str) -> MessageId:
+    """Read a reply's id in any form that a dialect shows; one never issued becomes nobody's."""
+    if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS:
+        return MessageId.from_number(int(text))
+    return (
+        openai.parse_completion_id(text) if text.startswith("chatcmpl-") else MessageId.parse(text)
+    )
+
+
+_MOST_DIGITS = 16
+"""Of an id as an integer; without dashes, a UUID has more."""
 
 
 def text(body: UserMessageBody | ToolResultsBody) -> str:

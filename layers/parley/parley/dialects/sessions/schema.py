@@ -117,6 +117,13 @@ class DeletedOut(_Camel):
     deleted: Literal[True] = True
 
 
+class StoppedOut(_Camel):
+    """A turn that goes on no more."""
+
+    id: str
+    object: Literal["turn.stopped"] = "turn.stopped"
+
+
 class UsageOut(_Camel):
     """Tokens as the model counted them."""
 
