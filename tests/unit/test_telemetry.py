@@ -195,6 +195,18 @@ def test_its_metrics_are_in_cloudwatch_s_embedded_format(lines: Lines) -> None:
     assert all(line[name] is not None for name in [*units, "Stack", "Dialect", "Error"])
 
 
+def test_budgets_are_kept_for_the_deployment_alone(lines: Lines) -> None:
+    span = Span("chat", kind="internal")
+    with spans.entered(span):
+        spans.measure("BudgetUsed", 91)
+        span.measure("Turns", 1)
+        span.end({"Dialect": "openai", "Model": "*"}, [(), ("Dialect", "Model")])
+    turns, budgets = lines.all[0]["_aws"]["CloudWatchMetrics"]
+    assert budgets["Dimensions"] == [["Stack"]]
+    assert [metric["Name"] for metric in budgets["Metrics"]] == ["BudgetUsed"]
+    assert [metric["Name"] for metric in turns["Metrics"]] == ["Turns"]
+
+
 def test_a_job_is_no_request_but_its_failure_counts(lines: Lines) -> None:
     work.leave(Span("job Answer", kind="consumer"), 500)
     [line] = lines.all

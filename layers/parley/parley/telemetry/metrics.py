@@ -27,6 +27,9 @@ UNITS: Final[Mapping[str, str]] = {
 }
 """Every metric there is; docs/observe.md says what each means."""
 
+OF_THE_STACK: Final = frozenset({"BudgetUsed", "BudgetRefusals"})
+"""Those that are kept for the deployment alone, whatever they were measured during."""
+
 MOST_VALUES = 100
 """Of one metric in one line; CloudWatch takes no more."""
 
@@ -45,7 +48,10 @@ def embedded(
         sets: the combinations of dimensions that every metric is kept by.
         error: the class that what is in `Errors` is kept by as well.
     """
-    directives = [_directive(measured, sets)]
+    wide = [name for name in measured if name in OF_THE_STACK]
+    directives = [_directive([name for name in measured if name not in OF_THE_STACK], sets)]
+    if wide:
+        directives.append(_directive(wide, [["Stack"]]))
     if error is not None:
         directives.append(_directive(["Errors"], [["Stack", "Error"]]))
         dimensions = {**dimensions, "Error": error}
