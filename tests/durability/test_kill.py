@@ -3,11 +3,12 @@
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 
 import anyio
+import httpx
 import pytest
 
 from parley.domain.conversations import Message, Status
@@ -15,6 +16,7 @@ from parley.domain.ids import ConversationId
 from parley.domain.turns import CHECKPOINT_SECONDS
 from tests.durability.effort import SEEDS, effort
 from tests.support.deployment import (
+    PAST_THE_LEASE,
     Customer,
     Deployment,
     check_counted_once,
@@ -64,6 +66,14 @@ class Point:
     kept: list[str] = field(default_factory=list)
     """What the checkpoints say that reached the table."""
     settled: bool = False
+
+    @property
+    def path(self) -> str:
+        return f"/v1/chat/{self.conversation}"
+
+    @property
+    def key(self) -> Mapping[str, str]:
+        return {"idempotency-key": f"say-it-in-{self.conversation}"}
 
 
 class Killer:
@@ -150,6 +160,7 @@ async def test_a_killed_turn_keeps_what_was_told_and_is_never_doubled(
         for reply in check(point, await customer.history(point.conversation))
     ]
     check_counted_once(await customer.ledger(), replies)
+    await retry(deployment, customer, killed)
 
 
 async def kill_at(deployment: Deployment, customer: Customer, point: Point) -> None:
@@ -169,10 +180,7 @@ async def kill_at(deployment: Deployment, customer: Customer, point: Point) -> N
             if point.moment == "while the model is silent":
                 group.start_soon(kill_in_silence, killer, point.chance * SILENCE)
             point.heard = await listen(
-                client,
-                f"/v1/chat/{point.conversation}",
-                BODY,
-                on_piece=on_piece,
+                client, point.path, BODY, headers=point.key, on_piece=on_piece
             )
         if point.moment == "after the end":
             killer.kill()
@@ -208,3 +216,29 @@ def check(point: Point, history: Sequence[Message]) -> Sequence[Message]:
             assert point.died_at - at <= CHECKPOINT_SECONDS + SLACK_SECONDS
             break
     return [reply]
+
+
+async def retry(deployment: Deployment, customer: Customer, killed: Sequence[Point]) -> None:
+    """Repeat every request in another process, when nobody takes its turn for alive any more."""
+    again: dict[ConversationId, Heard] = {}
+
+    async def repeat(client: httpx.AsyncClient, point: Point) -> None:
+        again[point.conversation] = await listen(client, point.path, BODY, headers=point.key)
+
+    with deployment.zygote.serving(ahead=PAST_THE_LEASE) as process:
+        async with customer.client(process) as client, anyio.create_task_group() as group:
+            for point in killed:
+                group.start_soon(repeat, client, point)
+    replies = []
+    for point in killed:
+        history = await customer.history(point.conversation)
+        check_well_formed(history)
+        [question, reply] = history
+        assert question.text == BODY["content"]
+        heard = again[point.conversation]
+        assert heard.status == 200
+        assert heard.text == reply.text
+        assert heard.error == reply.error
+        assert heard.done == (reply.status is Status.COMPLETED)
+        replies.append(reply)
+    check_counted_once(await customer.ledger(), replies)
