@@ -207,6 +207,11 @@ def test_budgets_are_kept_for_the_deployment_alone(lines: Lines) -> None:
     assert [metric["Name"] for metric in turns["Metrics"]] == ["Turns"]
 
 
+def test_a_span_without_measurements_is_no_metric(lines: Lines) -> None:
+    Span("quiet", kind="consumer").end({}, [()])
+    assert "_aws" not in lines.all[0]
+
+
 def test_a_job_is_no_request_but_its_failure_counts(lines: Lines) -> None:
     work.leave(Span("job Answer", kind="consumer"), 500)
     [line] = lines.all

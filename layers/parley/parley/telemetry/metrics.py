@@ -41,20 +41,21 @@ def embedded(
     *,
     error: str | None = None,
 ) -> dict[str, Any]:
-    """The members of a line that make these measurements metrics.
+    """The members of a line that make these measurements metrics; none where there are none.
 
     Args:
         dimensions: their values by name, as far as `sets` name them.
         sets: the combinations of dimensions that every metric is kept by.
         error: the class that what is in `Errors` is kept by as well.
     """
+    if not measured:
+        return {}
     wide = [name for name in measured if name in OF_THE_STACK]
-    directives = [_directive([name for name in measured if name not in OF_THE_STACK], sets)]
-    if wide:
-        directives.append(_directive(wide, [["Stack"]]))
+    kept = [([name for name in measured if name not in OF_THE_STACK], sets), (wide, [["Stack"]])]
     if error is not None:
-        directives.append(_directive(["Errors"], [["Stack", "Error"]]))
+        kept.append((["Errors"], [["Stack", "Error"]]))
         dimensions = {**dimensions, "Error": error}
+    directives = [_directive(names, by) for names, by in kept if names]
     values = {
         name: values[0] if len(values) == 1 else list(values[:MOST_VALUES])
         for name, values in measured.items()
