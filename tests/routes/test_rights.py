@@ -31,6 +31,9 @@ ALIAS = "1c7e55fb-1ba2-4e10-81b5-30addcea2276"
 LONG = 400_000
 """Characters that one item of a table can't hold."""
 
+A_WHILE = '{"wait": 1.1}'
+"""In a script: a second and more, in which a running turn is looked after."""
+
 SOCKETS = {"Connect", "Disconnect", "Receive", "Reply"}
 
 IN_TRANSACTION = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
@@ -124,7 +127,7 @@ def invoke_recorded(
 
 def ask_the_consultant(invoke: Callable[..., Any], chat: Conversation) -> None:
     """Briefly, so that the reply is long; about what was said; in a new chat."""
-    script = f'script:[{{"text": "{"r" * 3000}", "repeat": {LONG // 3000 + 1}}}]'
+    script = f'script:[{{"text": "{"r" * 3000}", "repeat": {LONG // 3000 + 1}}}, {A_WHILE}]'
     invoke("consultant/send_message", message=script, chat_id=chat.id.number)
     invoke("consultant/send_message", message="And cheaper ones?", chat_id=chat.id.number)
     invoke("consultant/stream_message")
@@ -144,6 +147,8 @@ def use_completions(
     loop: asyncio.AbstractEventLoop,
     script: str,
 ) -> None:
+    watched = [{"role": "user", "content": f'script:[{{"text": "Hi!"}}, {A_WHILE}]'}]
+    invoke("openai/create_completion", messages=watched)
     said = [{"role": "user", "content": script}]
     created = invoke("openai/create_completion", messages=said, store=True, stream=False).json
     invoke("openai/list_completions", query={"after": created["id"]})
@@ -181,6 +186,7 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
     invoke("sessions/list_chats", query={"user": "user-81", "after": created})
     invoke("sessions/get_chat")
     invoke("sessions/send_message", content=script)
+    invoke("sessions/send_message", content=f'script:[{{"text": "Hi!"}}, {A_WHILE}]')
     invoke("sessions/get_history")
     ask_the_consultant(invoke, chat)
     invoke("tenant/create_chat")
