@@ -33,6 +33,8 @@ LONG = "ሰላም\n👋 " * 30_000
 
 async def stored_completion(stores: Stores, user: str, text: str) -> None:
     reply = finished(await stores.begin_completion(), text)
+    record = replace(stores.record(reply), user=user)
+    assert await stores.conversations.settle(reply, record, last=None)
     await stores.completions.keep(
         StoredCompletion(
             id=reply.id,
@@ -129,7 +131,7 @@ async def fill(stores: Stores, user: str) -> None:
         said, chat = ReplyText(reply.id, "Hello"), ChatRef(stores.tenant, talk.id)
         await stores.events.append(chat, said, at=stores.clock.now())
     await stores.conversations.see_user(stores.tenant, user)
-    await stored_completion(stores, user, LONG)
+    await stored_completion(stores, user, f"{user}: {LONG}")
     await stores.connections.register(stores.connection(user, user=user))
 
 
@@ -143,13 +145,13 @@ async def test_a_user_is_removed_and_the_others_stay(
     theirs = left_of(dynamodb, tables, other)
 
     told = await program.away("users", "delete", stores.tenant, user, "--yes")
-    assert (told["conversations"], told["completions"], told["ledger_lines"]) == (3, 1, 3)
+    assert (told["conversations"], told["completions"], told["ledger_lines"]) == (3, 1, 4)
 
     assert left_of(dynamodb, tables, user) == []
     assert left_of(dynamodb, tables, other) == theirs
     assert (await program.away("usage", stores.tenant))["total"] == spent
     report = await program.away("usage", stores.tenant, "--by", "user")
-    assert {row["user"]: row["turns"] for row in report["rows"]} == {"": 3, other: 3}
+    assert {row["user"]: row["turns"] for row in report["rows"]} == {"": 4, other: 4}
     again = await program.away("users", "delete", stores.tenant, user, "--yes")
     assert set(again.values()) == {0}
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.support.stores import Stores, finished
 pytestmark = pytest.mark.anyio
 
 
-async def spend(stores: Stores, usage: Usage | None, **how: object) -> None:
+async def spend(stores: Stores, usage: Usage | None, **how: Any) -> None:
     reply = replace(finished(await stores.begin_completion(), "Hi!"), usage=usage)
     record = replace(stores.record(reply), **how)
     assert await stores.conversations.settle(reply, record, last=None)

@@ -486,9 +486,19 @@ class Erasure(Protocol):
         ...
 
     async def erase_passing(
-        self, tenant: str, user: str, conversations: Collection[ConversationId]
+        self,
+        tenant: str,
+        user: str,
+        *,
+        conversations: Collection[ConversationId],
+        completions: Collection[MessageId],
     ) -> None:
-        """Remove what of a user is kept for a day only: replies, connections, chats' logs."""
+        """Remove what of a user is kept for a day only: replies, connections, chats' logs.
+
+        Args:
+            conversations: those that were the user's.
+            completions: turns of the user's, some of which may be stateless completions.
+        """
         ...
 
 

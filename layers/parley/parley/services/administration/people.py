@@ -9,13 +9,16 @@ from typing import Any
 from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import Conversation, Message, Page, Scope
 from parley.domain.errors import NotFound
-from parley.domain.ids import ConversationId
+from parley.domain.ids import ConversationId, MessageId
 from parley.ports import Clock, CompletionStore, ConversationStore, Erasure, Ledger
 from parley.services.administration.tenants import Tenants
 
 CONVERSATIONS_AT_ONCE = 50
 MESSAGES_AT_ONCE = 10
 """Read in one go while data is handed out; a message may have megabytes."""
+
+PASSING_DAYS = 3
+"""Days in UTC that what is kept for a day can be of, as DynamoDB takes its time to remove it."""
 
 Line = dict[str, Any]
 """One JSON object of an export."""
@@ -118,7 +121,12 @@ class People:
                     await self._completions.delete(user_scope, completion.id)
                 completions += 1
                 progress(1)
-        await self._erasure.erase_passing(tenant_id, user, conversations)
+        await self._erasure.erase_passing(
+            tenant_id,
+            user,
+            conversations=conversations,
+            completions=await self._recent_turns(tenant_id, user),
+        )
         await self._store.forget_user(tenant_id, user)
         lines = 0
         day = tenant.created_at.astimezone(UTC).date()
@@ -146,6 +154,17 @@ class People:
                     await self._store.delete(scope, conversation)
                 yield conversation
                 progress(1)
+
+    async def _recent_turns(self, tenant_id: str, user: str) -> list[MessageId]:
+        """The user's turns of which something that is kept for a day may still be there."""
+        days = (self._today() - timedelta(days=ago) for ago in range(PASSING_DAYS))
+        return [
+            line.turn
+            for day in days
+            async for lines in self._ledger.lines(tenant_id, day)
+            for line in lines
+            if line.user == user
+        ]
 
     async def _all_conversations(self, tenant_id: str, user: str) -> AsyncIterator[Conversation]:
         after: ConversationId | None = None
