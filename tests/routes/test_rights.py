@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from parley import bootstrap
 from parley.adapters.dynamodb.completions import DynamoCompletions
 from parley.domain.conversations import Conversation
 from parley.domain.ids import ConversationId
+from parley.domain.turns import Checkpoint, TextDelta
 from tests.routes.conftest import NOW, TEMPLATE, Invoke
 from tests.support.completions import kept
 
@@ -125,12 +127,54 @@ def invoke_recorded(
     return invoke_recorded, asked
 
 
-def ask_the_consultant(invoke: Callable[..., Any], chat: Conversation) -> None:
+def leave_dead(
+    services: bootstrap.Services, loop: asyncio.AbstractEventLoop, chat: Conversation
+) -> None:
+    """A turn whose function died, with more of the reply kept than one item holds."""
+    a_minute_ago = services.basics.clock.now() - timedelta(minutes=1)
+    turn = services.store.append_turn(chat, text="?", model="any", at=a_minute_ago)
+    _, reply = loop.run_until_complete(turn)
+    for number in (1, 2):
+        grown = Checkpoint(
+            number=number,
+            shown=number - 1,
+            deltas=(TextDelta("r" * (LONG // 2)),),
+            shows=1,
+            at=a_minute_ago,
+        )
+        loop.run_until_complete(services.store.checkpoint(chat.tenant, reply.id, grown))
+
+
+def use_sessions(
+    invoke: Callable[..., Any],
+    services: bootstrap.Services,
+    loop: asyncio.AbstractEventLoop,
+    chat: Conversation,
+    script: str,
+) -> None:
+    created = invoke("sessions/create_chat").json["id"]
+    invoke("sessions/list_chats", query={"user": "user-81", "after": created})
+    invoke("sessions/get_chat")
+    invoke("sessions/send_message", content=script, stream=True)
+    invoke("sessions/send_message", content=f'script:[{{"text": "Hi!"}}, {A_WHILE}]')
+    invoke("sessions/resume_turn")
+    invoke("sessions/stop_turn")
+    leave_dead(services, loop, chat)
+    invoke("sessions/get_history")
+
+
+def ask_the_consultant(
+    invoke: Callable[..., Any],
+    services: bootstrap.Services,
+    loop: asyncio.AbstractEventLoop,
+    chat: Conversation,
+) -> None:
     """Briefly, so that the reply is long; about what was said; in a new chat."""
     script = f'script:[{{"text": "{"r" * 3000}", "repeat": {LONG // 3000 + 1}}}, {A_WHILE}]'
     invoke("consultant/send_message", message=script, chat_id=chat.id.number)
     invoke("consultant/send_message", message="And cheaper ones?", chat_id=chat.id.number)
     invoke("consultant/stream_message")
+    leave_dead(services, loop, chat)
     invoke("consultant/get_history")
 
 
@@ -182,16 +226,12 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
     invoke("openai/list_models")
     invoke("openai/get_model")
     use_completions(invoke, services, loop, script)
-    created = invoke("sessions/create_chat").json["id"]
-    invoke("sessions/list_chats", query={"user": "user-81", "after": created})
-    invoke("sessions/get_chat")
-    invoke("sessions/send_message", content=script)
-    invoke("sessions/send_message", content=f'script:[{{"text": "Hi!"}}, {A_WHILE}]')
-    invoke("sessions/get_history")
-    ask_the_consultant(invoke, chat)
+    use_sessions(invoke, services, loop, chat, script)
+    ask_the_consultant(invoke, services, loop, chat)
     invoke("tenant/create_chat")
     invoke("tenant/list_user_chats")
     invoke("tenant/get_chat")
+    leave_dead(services, loop, chat)
     invoke("tenant/list_messages")
     invoke("sessions/delete_chat")
     loop.run_until_complete(services.store.create(chat))
@@ -200,6 +240,7 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
     moved = replace(chat, id=ConversationId(4712), user="abc-123", alias=ALIAS)
     loop.run_until_complete(services.store.create(moved))
     loop.run_until_complete(services.store.append_turn(moved, text=script, model="any", at=NOW))
+    leave_dead(services, loop, moved)
     invoke("apps/list_messages")
     invoke("apps/list_messages", query={"user": "abc-123", "conversation_id": ALIAS})
     invoke("apps/list_conversations")

@@ -16,7 +16,7 @@ from parley.domain.conversations import Conversation
 from parley.domain.ids import ConversationId
 from parley.domain.tenants import Limits
 from tests.routes.conftest import NOW, Clients, invoke_socket
-from tests.routes.test_rights import LONG, SOCKETS, Right, declared, used
+from tests.routes.test_rights import LONG, SOCKETS, Right, declared, leave_dead, used
 
 CHAT = Conversation(
     id=ConversationId(4711), tenant="demo", user="user-81", created_at=NOW, updated_at=NOW
@@ -96,7 +96,8 @@ def test_a_function_behind_the_socket_api_may_do_what_it_does_and_nothing_else(
     # A long reply takes several items, and one of over a second is looked after while it lasts.
     recorded.say(f'script:[{{"text": "{"r" * 4000}", "repeat": 100}}, {{"wait": 1.1}}]')
     recorded.work()
-    recorded.say("And then?")  # which reads the long one
+    leave_dead(services, loop, CHAT)
+    recorded.say("And then?")  # which reads the long one, and finds the dead one
     del open_["c2"]
     recorded.say("And then?")  # which finds a client gone
     recorded.work()
