@@ -38,6 +38,11 @@ def script(*steps: dict[str, Any]) -> list[Any]:
     return [{"role": "user", "content": "script:" + json.dumps(steps)}]
 
 
+@pytest.mark.parametrize("name", ["any-model", "meta-llama/Llama-3.1-8B", "ገና:1b"])
+def test_a_model_is_found_by_its_name_whatever_is_in_it(connect: Connect, name: str) -> None:
+    assert connect(SCRIPTED).models.retrieve(name).id == name
+
+
 def test_a_real_model_answers_with_its_own_token_counts(connect: Connect) -> None:
     completion = connect().chat.completions.create(
         model="wesen-chat-v1",

@@ -38,7 +38,7 @@ def modules() -> dict[str, APIRouter | None]:
 
 def routes_of(router: APIRouter) -> list[Route]:
     return [
-        (method, route.path)
+        (method, route.path.replace(":path}", "+}"))  # API Gateway's notation
         for route in router.routes
         if isinstance(route, APIRoute)
         for method in route.methods or ()

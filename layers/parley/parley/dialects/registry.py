@@ -21,9 +21,15 @@ _ROUTES = [
     for template, methods in sorted(dialect.routes.items())
 ]
 
+
+def _as_pattern(template: str) -> str:
+    """A variable is one segment; one whose name ends in `+` is all that are left."""
+    return re.sub(r"\{\w+\}", "[^/]+", re.sub(r"\{\w+\+\}", ".+", template))
+
+
 # As in API Gateway a fixed segment goes before a variable one: `/v1/chat/stream` isn't a chat's.
 _PATHS = [
-    (re.compile(re.sub(r"\{\w+\}", "[^/]+", template)), dialect, methods)
+    (re.compile(_as_pattern(template)), dialect, methods)
     for template, dialect, methods in sorted(
         _ROUTES, key=lambda route: [part.startswith("{") for part in route[0].split("/")]
     )

@@ -11,7 +11,7 @@ OPENAI = Dialect(
         "/v1/chat/completions/{completion_id}": "DELETE, GET, POST",
         "/v1/chat/completions/{completion_id}/messages": "GET",
         "/v1/models": "GET",
-        "/v1/models/{model}": "GET",
+        "/v1/models/{model+}": "GET",
     },
     envelope=envelope,
     error_schema=ERROR_SCHEMA,
