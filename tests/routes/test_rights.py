@@ -19,6 +19,7 @@ from parley import bootstrap
 from parley.adapters.dynamodb.completions import DynamoCompletions
 from parley.domain.conversations import Conversation
 from parley.domain.ids import ConversationId
+from parley.domain.once import Answer, Once
 from parley.domain.turns import Checkpoint, TextDelta
 from tests.routes.conftest import NOW, TEMPLATE, Invoke
 from tests.support.completions import kept
@@ -270,3 +271,27 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
         assert asked[name] - shared - granted == set(), f"{name} lacks these"
         assert granted - asked[name] == set(), f"{name} doesn't need these"
     assert not asked["RefuseMethod"]
+
+
+def test_who_answers_a_repeated_request_may_do_what_that_takes_and_nothing_else(
+    services: bootstrap.Services,
+    loop: asyncio.AbstractEventLoop,
+    invoke_recorded: tuple[Callable[..., Any], Mapping[str, set[Right]]],
+) -> None:
+    _, asked = invoke_recorded
+    requests, until = services.requests, services.basics.clock.now() + timedelta(minutes=1)
+    answered, released = (
+        Once(tenant="demo", name=name, fingerprint="asked") for name in ("answered", "released")
+    )
+    for each in (answered, released):
+        assert loop.run_until_complete(requests.hold(each, until=until)) is None
+    answer = Answer(200, "application/json", "a" * LONG)
+    loop.run_until_complete(requests.answered(answered, answer))
+    known = loop.run_until_complete(requests.hold(answered, until=until))
+    assert known is not None
+    assert known.answer == answer
+    loop.run_until_complete(requests.release(released))
+
+    shared, _ = declared()
+    policy = TEMPLATE["Resources"]["AnswerOncePolicy"]["Properties"]["PolicyDocument"]
+    assert asked[""] - shared == rights(policy["Statement"])
