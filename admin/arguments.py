@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -11,6 +12,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from admin.session import CommandError
+from parley.services.administration.changes import Value
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -40,6 +42,28 @@ def day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter("a day is written like 2026-03-01") from None
+
+
+def limit_changes(given: list[str]) -> dict[str, Value]:
+    """Changes of limits such as `requests_per_minute=600`, `budget=25.00` or `budget=none`.
+
+    Raises:
+        CommandError: one is no such text.
+    """
+    changes: dict[str, Value] = {}
+    for change in given:
+        name, _, value = change.partition("=")
+        try:
+            changes[name] = None if value == "none" else _number(value)
+        except ArithmeticError as error:
+            raise CommandError(
+                f"{change} is no limit: it is a name and a number, or none, such as budget=25.00."
+            ) from error
+    return changes
+
+
+def _number(text: str) -> int | Decimal:
+    return int(text) if text.isascii() and text.isdecimal() else Decimal(text)
 
 
 def read_text(path: Path) -> str:
@@ -75,6 +99,14 @@ def read_document(path: Path, form: type[T]) -> T:
         raise CommandError(f"{path} isn't JSON: {error}.") from error
 
 
+LimitChanges = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[LIMIT=NUMBER]...",
+        show_default=False,
+        help="Such as requests_per_minute=600 or budget=25.00; none lifts one; the others stay.",
+    ),
+]
 TenantId = Annotated[str, typer.Argument(metavar="TENANT", show_default=False)]
 RoutesFile = Annotated[
     Path,

@@ -4,45 +4,19 @@ import json
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ValidationError
 
+from parley.dialects.admin.documents import ProductDocument
 from parley.domain.catalogue import MAX_PRODUCTS, Product
 
 MOST_MISTAKES = 20
 """Mistakes told at once; a file that is wrong throughout is wrong in the same way."""
 
-MAX_INTEGER = 2**53 - 1
-
-Line = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00-\x1f\x7f]*$")
-]
-"""Text without line breaks or other control characters."""
-
-Whole = Annotated[int, Field(strict=True, le=MAX_INTEGER)]
-
 
 class FileError(Exception):
     """The file holds no catalogue; the message says why, a line for each mistake."""
-
-
-class ProductLine(BaseModel):
-    """One line of the file."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: Annotated[Whole, Field(ge=1)]
-    name: Annotated[Line, Field(max_length=200)]
-    description: Annotated[str, Field(min_length=1, max_length=4000)]
-    price: Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=4)]
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-    url: Annotated[Line, Field(pattern=r"^https?://", max_length=2000)]
-    attributes: Annotated[
-        dict[Annotated[Line, Field(max_length=64)], Annotated[Line, Field(max_length=500)]],
-        Field(max_length=50),
-    ] = {}
-    stock: Annotated[Whole, Field(ge=0)]
 
 
 def read(path: Path) -> tuple[Product, ...]:
@@ -96,7 +70,7 @@ def _product(line: bytes) -> Product:
     if not isinstance(given, dict):
         raise _MistakeError(["it is no JSON object"])
     try:
-        return Product(**ProductLine.model_validate(given).model_dump())
+        return ProductDocument.model_validate(given).read()
     except ValidationError as error:
         raise _MistakeError(
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()

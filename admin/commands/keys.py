@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from admin.arguments import KeyId, TenantId, duration
+from admin.arguments import KeyId, LimitChanges, TenantId, duration, limit_changes
 from admin.session import Session, command
 from parley.domain.tenants import SCOPES, ApiKey, KeyKind
+from parley.services.administration.changes import limits_document
 from parley.services.administration.keys import status
 from parley.services.credentials import CACHE_SECONDS
 
@@ -97,6 +98,18 @@ async def rotate(
     _tell(session, text, facts_of(new) | replaced, only_key=only_key)
 
 
+@command(app, "limits")
+async def limits(
+    session: Session, tenant: TenantId, key: KeyId, changes: LimitChanges = None
+) -> None:
+    """Change some of a key's own limits, within those of its tenant, or show them all."""
+    if changes:
+        found = await session.admin.keys.set_limits(tenant, key, limit_changes(changes))
+    else:
+        found = await session.admin.keys.get(tenant, key)
+    session.screen.facts(limits_document(found.limits))
+
+
 @command(app, "revoke", asks=True)
 async def revoke(session: Session, tenant: TenantId, key: KeyId) -> None:
     """Refuse a key from now on, and every token that was issued with it."""
@@ -127,6 +140,7 @@ def facts_of(key: ApiKey) -> dict[str, Any]:
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
+        "limits": limits_document(key.limits),
     }
 
 

@@ -1,17 +1,17 @@
 """`parley tenants`: the customers of the deployment."""
 
 import asyncio
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from admin.arguments import TenantId, read_text
+from admin.arguments import LimitChanges, TenantId, limit_changes, read_text
 from admin.commands.keys import ONCE
 from admin.commands.models import refusal
-from admin.session import CommandError, Session, command
+from admin.session import Session, command
 from parley.domain.tenants import KeyKind, Tenant
+from parley.services.administration.changes import BUDGET, limits_document
 from parley.services.administration.tenants import SETTLED, since, status
 from parley.services.route_files import WrongRoutes, read_routes
 
@@ -76,21 +76,14 @@ async def show(session: Session, tenant: TenantId) -> None:
 async def limits(
     session: Session,
     tenant: TenantId,
-    changes: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[LIMIT=NUMBER]...",
-            show_default=False,
-            help="Such as requests_per_minute=600; the others stay.",
-        ),
-    ] = None,
+    changes: LimitChanges = None,
 ) -> None:
-    """Change some of a tenant's limits, or show them all."""
-    found = await session.admin.tenants.get(tenant)
+    """Change some of a tenant's limits and its monthly budget, or show them all."""
     if changes:
-        wanted = dict(_limit(change, asdict(found.limits)) for change in changes)
-        found = await session.admin.tenants.set_limits(tenant, wanted)
-    session.screen.facts(asdict(found.limits))
+        found = await session.admin.tenants.set_limits(tenant, limit_changes(changes))
+    else:
+        found = await session.admin.tenants.get(tenant)
+    session.screen.facts(limits_of(found))
 
 
 @command(app, "suspend", asks=True)
@@ -139,15 +132,12 @@ def facts_of(tenant: Tenant) -> dict[str, Any]:
         "status": status(tenant),
         "since": since(tenant),
         "created_at": tenant.created_at,
-        "limits": asdict(tenant.limits),
+        "limits": limits_of(tenant),
         "models": list(tenant.models),
     }
 
 
-def _limit(change: str, known: dict[str, Any]) -> tuple[str, int]:
-    name, is_given, number = change.partition("=")
-    if name not in known:
-        raise CommandError(f"There is no limit {name}; there are {', '.join(known)}.")
-    if not is_given or not (number.isascii() and number.isdecimal()):
-        raise CommandError(f"{name} is a whole number, such as {name}={known[name]}.")
-    return name, int(number)
+def limits_of(tenant: Tenant) -> dict[str, Any]:
+    """A tenant's limits with its budget, by the names they are changed by."""
+    budget = None if tenant.budget is None else format(tenant.budget, "f")
+    return limits_document(tenant.limits) | {BUDGET: budget}

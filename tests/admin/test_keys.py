@@ -126,6 +126,19 @@ async def test_rotating_does_not_lengthen_a_life(program: Program, tenant: str) 
     assert abs(lives[0] - lives[1]) < timedelta(seconds=1)
 
 
+async def test_a_key_has_limits_of_its_own_which_its_successor_has_too(
+    program: Program, tenant: str, credentials: Credentials
+) -> None:
+    old = await program.away("keys", "create", tenant)
+    limits = await program.away(
+        "keys", "limits", tenant, old["id"], "budget=5", "concurrent_turns=2"
+    )
+    assert (limits["budget"], limits["concurrent_turns"]) == ("5", 2)
+    assert limits["requests_per_minute"] is None
+    new = await program.away("keys", "rotate", tenant, old["id"])
+    assert new["limits"] == limits
+
+
 async def test_a_revoked_key_is_refused_everywhere_within_a_minute(
     program: Program, tenant: str, stores: Stores, pepper: str, clock: ManualClock
 ) -> None:

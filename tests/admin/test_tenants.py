@@ -36,9 +36,25 @@ def test_some_limits_are_changed_and_the_others_stay(program: Program, tenant: s
     assert program.do("tenants", "limits", tenant) == after
 
 
+def test_a_budget_is_kept_to_the_cent_and_lifted(program: Program, tenant: str) -> None:
+    limits = program.do("tenants", "limits", tenant, "budget=25.10", "tokens_per_minute=9")
+    assert (limits["budget"], limits["tokens_per_minute"]) == ("25.10", 9)
+    lifted = program.do("tenants", "limits", tenant, "budget=none", "tokens_per_minute=none")
+    assert (lifted["budget"], lifted["tokens_per_minute"]) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
-    [("wishes=3", "no limit wishes"), ("connections", "whole number"), ("connections=-1", "whole")],
+    [
+        ("wishes=3", "no limit wishes"),
+        ("connections", "is no limit"),
+        ("connections=-1", "whole number"),
+        ("connections=1.5", "whole number"),
+        ("connections=none", "can't be lifted"),
+        ("budget=-1", "US dollars"),
+        ("budget=nan", "US dollars"),
+        ("budget=0.0000001", "six decimal"),
+    ],
 )
 def test_a_wrong_limit_is_named(program: Program, tenant: str, change: str, why: str) -> None:
     assert why in program.refused("tenants", "limits", tenant, change)

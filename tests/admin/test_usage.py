@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ async def spend(stores: Stores, usage: Usage | None, **how: Any) -> None:
 async def test_a_report_is_right_to_the_token(program: Program, stores: Stores) -> None:
     today = stores.clock.now()
     yesterday = today - timedelta(days=1)
-    await spend(stores, Usage(10, 5, 4, 2), user="alice", model="small", dialect="openai")
+    await spend(stores, Usage(10, 5, 4, 2), user="alice", model="small", cost=Decimal("0.0000751"))
     await spend(stores, Usage(100, 50), user="bob", model="small", dialect="apps", at=yesterday)
     await spend(stores, Usage(1000, 500), user="bob", model="large", status=Status.STOPPED)
     await spend(stores, None, user="bob", model="large", status=Status.FAILED)
@@ -32,6 +33,7 @@ async def test_a_report_is_right_to_the_token(program: Program, stores: Stores) 
     assert whole["total"] | {"turns": 4, "completed": 2, "uncounted": 1} == whole["total"]
     assert whole["total"]["prompt_tokens"] == 1110
     assert whole["total"]["completion_tokens"] == 555
+    assert (whole["total"]["cost"], whole["total"]["unpriced"]) == ("0.0000751", 2)
     assert (whole["total"]["cached_tokens"], whole["total"]["reasoning_tokens"]) == (4, 2)
 
     by_user = await program.away("usage", stores.tenant, "--by", "user,model")

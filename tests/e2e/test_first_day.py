@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,8 @@ def test_the_guides_commands_are_all_run() -> None:
 
 def test_an_operators_first_day(shell: Shell, stack: Stack) -> None:
     follow(shell, "Take on a tenant")
-    assert shell.json("tenants show acme")["limits"]["requests_per_minute"] == 600
+    limits = shell.json("tenants show acme")["limits"]
+    assert (limits["requests_per_minute"], limits["budget"]) == (600, "25.00")
     key, apps_key = shell.variable("key"), shell.variable("apps_key")
     listed = shell.json("keys list acme")
     assert [each["kind"] for each in listed] == ["prod", "test", "prod"]
@@ -131,9 +133,13 @@ def test_an_operators_first_day(shell: Shell, stack: Stack) -> None:
     usages = [line["usage"] for line in said if line["type"] == "message" and line["usage"]]
     assert len(usages) == 4  # the completion of OpenAI's API isn't a stored conversation's
     total = report["total"]
-    assert (total["turns"], total["completed"]) == (5, 5)
+    assert (total["turns"], total["completed"], total["uncounted"]) == (5, 5, 0)
+    usages.append(completion["usage"])
     for tokens in ("prompt_tokens", "completion_tokens"):
-        assert total[tokens] == completion["usage"][tokens] + sum(usage[tokens] for usage in usages)
+        assert total[tokens] == sum(usage[tokens] for usage in usages)
+    assert (total["estimated"], total["unpriced"]) == (0, 0)
+    spent = total["prompt_tokens"] * Decimal("0.15") + total["completion_tokens"] * Decimal("0.60")
+    assert Decimal(total["cost"]) == spent / 1_000_000
 
     follow(shell, "Change a key")
     assert shell.variable("old") == listed[1]["id"]

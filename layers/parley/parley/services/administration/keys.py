@@ -1,11 +1,13 @@
 """A tenant's API keys: issued, listed, rotated and revoked."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from parley.domain.errors import Conflict, InvalidRequest, NotFound
 from parley.domain.tenants import SCOPES, ApiKey, KeyKind
 from parley.ports import Clock, Directory
+from parley.services.administration.changes import Value, limits_changed
 from parley.services.administration.tenants import Tenants
 from parley.services.credentials import Credentials
 
@@ -117,6 +119,18 @@ class Keys:
         old = replace(old, expires_at=min(old.expires_at or ends, ends))
         await self._directory.put_key(new, old)
         return new, text, old
+
+    async def set_limits(self, tenant_id: str, key_id: str, changes: Mapping[str, Value]) -> ApiKey:
+        """Change some of a key's own limits by name; None lifts one.
+
+        Raises:
+            NotFound: the tenant has no such key.
+            InvalidRequest: there is no limit of a name, or it can't be of that value.
+        """
+        key = await self.get(tenant_id, key_id)
+        changed = replace(key, limits=limits_changed(key.limits, changes))
+        await self._directory.put_key(changed)
+        return changed
 
     async def revoke(self, tenant_id: str, key_id: str) -> ApiKey:
         """Refuse a key, and every token that was issued with it, everywhere in half a minute.

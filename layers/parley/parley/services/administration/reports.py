@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from parley.domain.conversations import Status
@@ -40,14 +41,25 @@ class Row:
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    estimated: int = 0
+    """Those of the turns whose tokens aren't the model's own count, though they are in the sums."""
+    unpriced: int = 0
+    """Those whose route had no price then, and whose cost is in no sum."""
+    cost: Decimal = Decimal(0)
+    """US dollars, exactly."""
 
     def add(self, line: UsageRecord) -> None:
         """Count a turn."""
         self.turns += 1
         self.completed += line.status is Status.COMPLETED
+        self.estimated += line.estimated
         if line.usage is None:
             self.uncounted += 1
             return
+        if line.cost is None:
+            self.unpriced += 1
+        else:
+            self.cost += line.cost
         self.prompt_tokens += line.usage.prompt_tokens
         self.completion_tokens += line.usage.completion_tokens
         self.cached_tokens += line.usage.cached_tokens
@@ -121,7 +133,7 @@ class Reports:
 
 
 def row_values(row: Row) -> dict[str, Any]:
-    """A row's sums by name."""
+    """A row's sums by name; the cost is text, which keeps it exact."""
     return {
         "turns": row.turns,
         "completed": row.completed,
@@ -130,4 +142,7 @@ def row_values(row: Row) -> dict[str, Any]:
         "completion_tokens": row.completion_tokens,
         "cached_tokens": row.cached_tokens,
         "reasoning_tokens": row.reasoning_tokens,
+        "estimated": row.estimated,
+        "unpriced": row.unpriced,
+        "cost": format(row.cost, "f"),
     }

@@ -4,11 +4,18 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from parley.domain.apps import App
 from parley.domain.errors import Conflict, InvalidRequest, NotFound
 from parley.domain.tenants import Limits, Tenant
 from parley.ports import Clock, Directory, Erasure
+from parley.services.administration.changes import (
+    BUDGET,
+    Value,
+    check_value,
+    limits_changed,
+)
 from parley.services.credentials import CACHE_SECONDS
 
 SETTLED = timedelta(seconds=CACHE_SECONDS + 5)
@@ -76,19 +83,26 @@ class Tenants:
             raise NotFound(f"There is no tenant {tenant_id}.", param="tenant")
         return tenant
 
-    async def set_limits(self, tenant_id: str, changes: Mapping[str, int]) -> Tenant:
-        """Change some of a tenant's limits, by the names of their fields.
+    async def set_limits(self, tenant_id: str, changes: Mapping[str, Value]) -> Tenant:
+        """Change some of a tenant's limits by name, and its `budget`; None lifts what can be.
 
         Raises:
             NotFound: there is no such tenant.
-            InvalidRequest: a limit is below 0.
+            InvalidRequest: there is no limit of a name, or it can't be of that value.
+            Conflict: the tenant is being removed.
         """
-        for name, value in changes.items():
-            if value < 0:
-                raise InvalidRequest(f"{name} is 0 or more.", param=name)
-        return await self._change(
-            tenant_id, lambda tenant: replace(tenant, limits=replace(tenant.limits, **changes))
-        )
+        others = {name: value for name, value in changes.items() if name != BUDGET}
+        budget = changes.get(BUDGET)
+        if budget is not None:
+            check_value(BUDGET, budget)
+
+        def change(tenant: Tenant) -> Tenant:
+            changed = replace(tenant, limits=limits_changed(tenant.limits, others))
+            if BUDGET not in changes:
+                return changed
+            return replace(changed, budget=None if budget is None else Decimal(budget))
+
+        return await self._change(tenant_id, change)
 
     async def suspend(self, tenant_id: str) -> Tenant:
         """Refuse a tenant's credentials, everywhere within half a minute; all else stays.
@@ -134,6 +148,19 @@ class Tenants:
             tenant.routes(app.model)
         await self._directory.put_app(tenant.id, app)
 
+    async def begin_deletion(self, tenant_id: str) -> Tenant:
+        """Refuse a tenant's credentials for good; `delete` removes what it has.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
+        now = self._clock.now()
+        return await self._change(
+            tenant_id,
+            lambda tenant: replace(tenant, deleted_at=tenant.deleted_at or now),
+            also_leaving=True,
+        )
+
     async def delete(
         self,
         tenant_id: str,
@@ -155,11 +182,7 @@ class Tenants:
             NotFound: there is no such tenant.
         """
         now = self._clock.now()
-        tenant = await self._change(
-            tenant_id,
-            lambda tenant: replace(tenant, deleted_at=tenant.deleted_at or now),
-            also_leaving=True,
-        )
+        tenant = await self.begin_deletion(tenant_id)
         await self._erasure.erase_tenant(tenant_id, progress=progress)
         quiet_at = (tenant.suspended_at or tenant.deleted_at or now) + SETTLED
         if quiet_at > now:
