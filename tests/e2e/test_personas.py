@@ -14,6 +14,7 @@ import jwt
 import pytest
 
 from tests.e2e.conftest import Stack
+from tests.support.sse import data
 
 HOST = "https://chat.example.com"
 SCRIPTED = "sk_test_conformance"
@@ -51,10 +52,8 @@ def run(stack: Stack, command: str, *, key: str = SCRIPTED, token: str = "") -> 
 
 
 def events(printed: str) -> list[Any]:
-    *sent, end = printed.split("\n\n")
-    assert end == "", printed
-    # A comment that keeps the connection alive may stand before an event.
-    return [json.loads(event.rpartition("data: ")[2]) for event in sent]
+    assert printed.endswith("\n\n"), printed
+    return [json.loads(event) for event in data(printed)]
 
 
 def a_token(stack: Stack) -> str:

@@ -28,7 +28,8 @@ def categories(product_ids: list[int]) -> set[str]:
 def test_send_message_answers_with_products_in_a_new_chat(invoke: Invoke) -> None:
     reply = invoke("consultant/send_message")
     assert reply.status == 200
-    assert list(reply.json) == ["chat_id", "message_id", "response", "product_ids"]
+    documented = ["chat_id", "message_id", "response", "product_ids"]
+    assert list(reply.json) == [*documented, "status", "finish_reason"]
     assert 0 < reply.json["chat_id"] < reply.json["message_id"] < 2**53
     assert reply.json["response"]
     assert categories(reply.json["product_ids"]) == {"running shoes"}
@@ -108,12 +109,16 @@ def test_stream_message_sends_products_then_text_then_the_end(invoke: Invoke) ->
     assert "coffee and tea" in categories(products["data"]["product_ids"])
     assert {text["type"] for text in texts} == {"text"}
     assert done["type"] == "done"
-    assert list(done["data"]) == ["message_id", "chat_id"]
+    assert list(done["data"]) == ["message_id", "chat_id", "status", "finish_reason"]
+    assert (
+        products["data"].items()
+        >= {name: done["data"][name] for name in ("message_id", "chat_id")}.items()
+    )
 
 
 def test_stream_message_writes_frames_as_they_are_documented(invoke: Invoke) -> None:
     reply = invoke("consultant/stream_message", message="Thank you")
-    assert reply.text.startswith('data: {"type": "products", "data": {"product_ids": []}}\n\n')
+    assert reply.text.startswith('data: {"type": "products", "data": {"product_ids": []')
     assert '\n\ndata: {"type": "text", "data": {"content": "' in reply.text
 
 

@@ -10,6 +10,7 @@ from parley import bootstrap
 from parley.adapters.dynamodb.completions import DynamoCompletions
 from tests.routes.conftest import Invoke, Reply
 from tests.support.completions import WIRE_ID, kept
+from tests.support.sse import data
 
 
 def test_list_models_names_what_the_tenant_may_use(invoke: Invoke) -> None:
@@ -32,10 +33,8 @@ def test_create_completion_answers_with_the_whole_stream_where_nothing_can_strea
     reply = invoke("openai/create_completion")
     assert reply.status == 200
     assert reply.headers["content-type"].startswith("text/event-stream")
-    *events, end = reply.text.split("\n\n")
-    assert end == ""
-    assert events[-1] == "data: [DONE]"
-    chunks = [json.loads(event.removeprefix("data: ")) for event in events[:-1]]
+    assert reply.text.endswith("data: [DONE]\n\n")
+    chunks = [json.loads(event) for event in data(reply.text)[:-1]]
     assert len({chunk["id"] for chunk in chunks}) == 1
     assert chunks[0]["choices"][0]["delta"]["role"] == "assistant"
     assert chunks[-2]["choices"][0]["finish_reason"] in {"stop", "length"}
@@ -65,8 +64,7 @@ def script(*steps: object) -> list[dict[str, str]]:
 
 def chunks(reply: Reply) -> list[Any]:
     assert reply.text.endswith("data: [DONE]\n\n")
-    events = reply.text.split("\n\n")[:-2]
-    return [json.loads(event.removeprefix("data: ")) for event in events]
+    return [json.loads(event) for event in data(reply.text)[:-1]]
 
 
 def test_create_completion_streams_calls_piece_by_piece(invoke: Invoke) -> None:

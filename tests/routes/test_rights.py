@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -28,6 +29,7 @@ Right = tuple[str, str]
 """An action and the logical id of what it may be done to."""
 
 SHARED = "AuthenticatePolicy"
+ONCE = "AnswerOncePolicy"
 ALIAS = "1c7e55fb-1ba2-4e10-81b5-30addcea2276"
 """The conversation that event files of the apps dialect name."""
 
@@ -66,16 +68,30 @@ def _resource(resource: Mapping[str, Any]) -> str:
     raise AssertionError(resource)
 
 
+def policy(logical_id: str) -> set[Right]:
+    """The rights that a policy gives to all that name it."""
+    statements = TEMPLATE["Resources"][logical_id]["Properties"]["PolicyDocument"]["Statement"]
+    return rights(statements)
+
+
 def declared() -> tuple[set[Right], dict[str, set[Right]]]:
     """The shared rights, and by logical id those that a function has of its own."""
-    shared = TEMPLATE["Resources"][SHARED]["Properties"]["PolicyDocument"]["Statement"]
     own: dict[str, set[Right]] = {}
     for logical_id, properties in resources(TEMPLATE, "AWS::Serverless::Function"):
         policies = properties.get("Policies", [])
         own[logical_id] = rights(
             statement for policy in policies for statement in policy.get("Statement", [])
         )
-    return rights(shared), own
+    return policy(SHARED), own
+
+
+def repeatable() -> set[str]:
+    """The functions that may do what it takes to answer a repeated request."""
+    return {
+        logical_id
+        for logical_id, properties in resources(TEMPLATE, "AWS::Serverless::Function")
+        if {"Ref": ONCE} in properties.get("Policies", [])
+    }
 
 
 def used(operation: str, arguments: Mapping[str, Any]) -> Iterator[Right]:
@@ -103,7 +119,7 @@ def used(operation: str, arguments: Mapping[str, Any]) -> Iterator[Right]:
 def invoke_recorded(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Callable[..., Any], Mapping[str, set[Right]]]:
-    """Invoke like `invoke`, and keep by function what it asked of AWS."""
+    """Invoke like `invoke` with a new idempotency key; keep by function what it asked of AWS."""
     by_module = {
         function.module.removeprefix("functions."): function.name
         for function, _ in functions(TEMPLATE, Evaluator(TEMPLATE))
@@ -119,7 +135,8 @@ def invoke_recorded(
     def invoke_recorded(name: str, **changes: Any) -> Any:
         streaming = by_module.get(f"streaming.{name.partition('/')[0]}_app", "Streaming")
         running[0] = by_module.get(name.replace("/", "."), streaming)
-        reply = invoke(name, **changes)
+        headers = {"Idempotency-Key": secrets.token_hex(8), **changes.pop("headers", {})}
+        reply = invoke(name, headers=headers, **changes)
         running[0] = ""
         assert reply.status in {200, 201, 405}, reply.text
         return reply
@@ -207,7 +224,7 @@ def use_completions(
     invoke("openai/delete_completion")
 
 
-def test_a_function_may_do_what_it_does_and_nothing_else(
+def test_a_function_may_do_what_it_does_and_nothing_else(  # noqa: PLR0915 - it uses everything
     services: bootstrap.Services,
     loop: asyncio.AbstractEventLoop,
     invoke_recorded: tuple[Callable[..., Any], Mapping[str, set[Right]]],
@@ -265,10 +282,12 @@ def test_a_function_may_do_what_it_does_and_nothing_else(
 
     shared, own = declared()
     assert shared <= set().union(*asked.values())
+    assert repeatable() == {name for name in own if asked[name] & policy(ONCE) - own[name]}
     for name, granted in own.items():
         if name in SOCKETS or name == "RotateSigningKey":
             continue  # they have tests of their own, the latter in test_rotation.py
-        assert asked[name] - shared - granted == set(), f"{name} lacks these"
+        common = shared | policy(ONCE) if name in repeatable() else shared
+        assert asked[name] - common - granted == set(), f"{name} lacks these"
         assert granted - asked[name] == set(), f"{name} doesn't need these"
     assert not asked["RefuseMethod"]
 
@@ -293,5 +312,4 @@ def test_who_answers_a_repeated_request_may_do_what_that_takes_and_nothing_else(
     loop.run_until_complete(requests.release(released))
 
     shared, _ = declared()
-    policy = TEMPLATE["Resources"]["AnswerOncePolicy"]["Properties"]["PolicyDocument"]
-    assert asked[""] - shared == rights(policy["Statement"])
+    assert asked[""] - shared == policy(ONCE)

@@ -11,6 +11,7 @@ from parley.bootstrap import Services
 from parley.domain.conversations import Scope
 from parley.domain.ids import ConversationId
 from tests.routes.conftest import CHAT, Invoke, Reply
+from tests.support.sse import data
 
 
 def test_create_chat_answers_with_the_new_chat(invoke: Invoke) -> None:
@@ -108,6 +109,80 @@ def test_get_history_shows_thoughts_and_calls(invoke: Invoke, stored_chat: str) 
     assert invoke("sessions/get_history", query=None).json["messages"][-1] == sent
 
 
+def stream(invoke: Invoke, content: str, **body: Any) -> Reply:
+    """A streamed message in the chat of the event files; its turn is the one they name."""
+    reply = invoke("sessions/send_message", content=content, stream=True, **body)
+    assert reply.status == 200
+    return reply
+
+
+def test_resume_turn_tells_what_is_missing_to_the_byte(invoke: Invoke, stored_chat: str) -> None:
+    told = stream(invoke, 'script:[{"text": "ሰላም "}, {"think": "Hm."}, {"text": "👋"}]')
+    events = [f"{event}\n\n" for event in told.text.split("\n\n")[:-1]]
+    for received in range(len(events) + 2):
+        rest = invoke("sessions/resume_turn", query={"starting_after": str(received)})
+        assert rest.status == 200
+        assert rest.headers["content-type"] == told.headers["content-type"]
+        assert rest.headers["x-parley-turn"] == told.headers["x-parley-turn"]
+        assert rest.text == "".join(events[received:])
+
+
+def test_resume_turn_takes_the_browsers_header_unless_the_query_says_more(
+    invoke: Invoke, stored_chat: str
+) -> None:
+    told = stream(invoke, 'script:[{"text": "a"}, {"text": "b"}]')
+    last_id = told.text.rpartition("id: ")[2].split()[0]
+    header = {"Last-Event-ID": last_id}
+    rest = invoke("sessions/resume_turn", query=None, headers=header)
+    assert rest.text == "data: [DONE]\n\n"
+    everything = invoke("sessions/resume_turn", query={"starting_after": "0"}, headers=header)
+    assert everything.text == invoke("sessions/resume_turn", query=None).text == told.text
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "1.5", "9007199254740992"])
+def test_resume_turn_refuses_what_is_no_number(
+    invoke: Invoke, stored_chat: str, number: str
+) -> None:
+    stream(invoke, "Hi")
+    by_query = invoke("sessions/resume_turn", query={"starting_after": number})
+    by_header = invoke("sessions/resume_turn", query=None, headers={"Last-Event-ID": number})
+    assert [by_query.status, by_header.status] == [400, 400]
+    assert by_query.json["error"]["param"] == "starting_after"
+    assert by_header.json["error"]["param"] == "last-event-id"
+
+
+def test_resume_turn_finds_neither_what_was_never_streamed_nor_what_is_gone(
+    invoke: Invoke, stored_chat: str
+) -> None:
+    unknown = invoke("sessions/resume_turn")
+    assert unknown.status == 404
+    assert invoke("sessions/send_message", stream=False).status == 201
+    assert invoke("sessions/resume_turn").status == 404
+    stream(invoke, "Hi")
+    assert invoke("sessions/delete_chat").status == 200
+    assert invoke("sessions/resume_turn").text == unknown.text
+
+
+def test_stop_turn_leaves_an_ended_turn_as_it_is(invoke: Invoke, stored_chat: str) -> None:
+    stream(invoke, "Hi")
+    before = invoke("sessions/get_history", query=None).json
+    reply = invoke("sessions/stop_turn")
+    assert reply.status == 200
+    assert reply.json["object"] == "turn.stopped"
+    assert invoke("sessions/get_history", query=None).json == before
+
+
+def test_stop_turn_finds_no_strangers_turn(invoke: Invoke, stored_chat: str) -> None:
+    stream(invoke, "Hi")
+    token = invoke("personas/get_token", user_id="somebody-else").json["token"]
+    for credential in ("sk_test_neighbour", token):
+        header = {"Authorization": f"Bearer {credential}"}
+        reply = invoke("sessions/stop_turn", headers=header)
+        assert reply.status == 404
+        assert reply.json["error"]["code"] == "not_found"
+        assert invoke("sessions/resume_turn", headers=header).status == 404
+
+
 # Tools --------------------------------------------------------------------------------------------
 
 TOOLS = [
@@ -200,8 +275,8 @@ def test_send_message_streams_calls_and_the_reply_to_their_results(
     called = invoke("sessions/send_message", content=steps, tools=TOOLS, stream=True)
     deltas = [
         delta
-        for line in called.text.split("\n\n")[:-2]
-        for delta in json.loads(line[6:])["choices"][0]["delta"].get("tool_calls", ())
+        for event in data(called.text)[:-1]
+        for delta in json.loads(event)["choices"][0]["delta"].get("tool_calls", ())
     ]
     arguments = "".join(delta["function"]["arguments"] for delta in deltas)
     assert json.loads(arguments) == {"city": "Gondar"}

@@ -7,7 +7,7 @@ import pytest
 
 from parley.adapters.memory import MemoryConversations, MemoryPersonas
 from parley.adapters.system import RandomIds
-from parley.domain.conversations import Parameters
+from parley.domain.conversations import Conversation, Parameters
 from parley.domain.errors import Conflict, Forbidden, InvalidRequest, ModelNotFound, NotFound
 from parley.domain.ids import ConversationId
 from parley.domain.personas import (
@@ -175,8 +175,13 @@ async def test_a_token_may_name_its_own_persona_and_no_other(personas: Personas)
 # Conversations -----------------------------------------------------------------------------------
 
 
+async def begun(personas: Personas, caller: Caller, user: str | None) -> Conversation:
+    """The conversation that a caller begins without a selector."""
+    return await personas._conversations.get(caller, await personas.begin(caller, None, user=user))
+
+
 async def test_a_conversation_takes_over_what_the_persona_is(personas: Personas) -> None:
-    conversation = await personas.begin(PRODUCTION, None, user="ada")
+    conversation = await begun(personas, PRODUCTION, "ada")
     assert conversation.user == "ada"
     assert conversation.title == "Guide"
     assert conversation.system_prompt == "Second."
@@ -189,8 +194,8 @@ async def test_a_conversation_takes_over_what_the_persona_is(personas: Personas)
 
 async def test_a_token_begins_conversations_as_its_user_only(personas: Personas) -> None:
     caller = token(TEST, PersonaRef(1, NEXT))
-    assert (await personas.begin(caller, None, user=None)).user == "ada"
-    assert (await personas.begin(caller, None, user="ada")).user == "ada"
+    assert (await begun(personas, caller, None)).user == "ada"
+    assert (await begun(personas, caller, "ada")).user == "ada"
     with pytest.raises(Forbidden):
         await personas.begin(caller, None, user="eve")
 
@@ -199,11 +204,11 @@ async def test_a_selector_of_a_continuation_is_held_to_the_sessions_persona(
     personas: Personas,
 ) -> None:
     conversation = await personas.begin(TEST, by_id(1, NEXT), user="ada")
-    await personas.check_session(TEST, conversation.id, alias("guide"))
+    await personas.check_session(TEST, conversation, alias("guide"))
     with pytest.raises(InvalidRequest, match="another persona"):
-        await personas.check_session(TEST, conversation.id, by_id(2, NEXT))
+        await personas.check_session(TEST, conversation, by_id(2, NEXT))
     with pytest.raises(SelectorNotAllowed):
-        await personas.check_session(PRODUCTION, conversation.id, by_id(1, NEXT))
+        await personas.check_session(PRODUCTION, conversation, by_id(1, NEXT))
     with pytest.raises(NotFound):
         await personas.check_session(TEST, ConversationId(1), alias("guide"))
 

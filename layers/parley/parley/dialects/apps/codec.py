@@ -117,6 +117,7 @@ def answer(reply: Message, shown_id: str) -> AnswerOut:
         answer=reply.text,
         metadata=_metadata(reply),
         created_at=int(reply.created_at.timestamp()),
+        **_ended(reply),
     )
 
 
@@ -156,7 +157,8 @@ async def _tell(turn: Turn, telling: Telling) -> AsyncGenerator[bytes, None]:
                     metadata = _metadata(reply).model_dump()
                     # Readers of the early form look for an answer in every event.
                     end = {"event": "message_end", **of_turn, "answer": "", "metadata": metadata}
-                    yield _sse({**end, "retriever_resources": metadata["retriever_resources"]})
+                    resources = metadata["retriever_resources"]
+                    yield _sse({**end, "retriever_resources": resources, **_ended(reply)})
                 case Failed(_, error):
                     yield _sse({"event": "error", **of_turn, **errors.event(error)})
 
@@ -205,6 +207,7 @@ def _message(exchange: Exchange) -> MessageOut:
     before = reply.id.sequence - 2
     return MessageOut(
         **_exchange(exchange),
+        **_ended(reply),
         parent_message_id=str(MessageId(head.id, before)) if before else None,
         status="error" if reply.status in {Status.FAILED, Status.INTERRUPTED} else "normal",
         error=reply.error,
@@ -226,6 +229,10 @@ def _exchange(exchange: Exchange) -> dict[str, Any]:
         "answer": exchange.reply.text,
         "created_at": int(exchange.reply.created_at.timestamp()),
     }
+
+
+def _ended(reply: Message) -> dict[str, Any]:
+    return {"reply_status": reply.status, "finish_reason": reply.finish_reason}
 
 
 def _metadata(reply: Message) -> MetadataOut:

@@ -29,6 +29,7 @@ _CODES: Mapping[type[errors.ParleyError], str] = {
     errors.RateLimited: "too_many_requests",
     errors.ModelThrottled: "rate_limit_error",
     errors.ModelError: "completion_request_error",
+    errors.Interrupted: errors.Interrupted.code,
 }
 
 _IN_STREAM: Mapping[type[errors.ParleyError], int] = {
@@ -37,6 +38,7 @@ _IN_STREAM: Mapping[type[errors.ParleyError], int] = {
     errors.ModelThrottled: 429,
     errors.ModelError: 502,
     errors.ModelUnavailable: 503,
+    errors.Interrupted: 503,
     errors.StoreUnavailable: 503,
     errors.ParleyError: 500,
 }

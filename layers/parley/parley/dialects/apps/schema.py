@@ -113,7 +113,16 @@ class MetadataOut(BaseModel):
     retriever_resources: list[dict[str, Any]] = []
 
 
-class AnswerOut(BaseModel):
+class EndedOut(BaseModel):
+    """How a reply ended, for which Dify has no words."""
+
+    reply_status: str
+    """`completed` or `stopped`; in history `pending`, `failed` and `interrupted`, too."""
+    finish_reason: str | None
+    """Why the model ended it: `stop`, `length` …; null where it didn't."""
+
+
+class AnswerOut(EndedOut):
     """A whole reply."""
 
     event: Literal["message"] = "message"
@@ -148,7 +157,7 @@ class _ExchangeOut(BaseModel):
     created_at: int
 
 
-class MessageOut(_ExchangeOut):
+class MessageOut(_ExchangeOut, EndedOut):
     """A question with its answer."""
 
     parent_message_id: str | None

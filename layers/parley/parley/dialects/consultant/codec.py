@@ -21,6 +21,8 @@ def answer(reply: Message) -> AnswerOut:
         message_id=reply.id.number,
         response=reply.text,
         product_ids=list(reply.product_ids),
+        status=reply.status,
+        finish_reason=reply.finish_reason,
     )
 
 
@@ -33,6 +35,7 @@ def message(stored: Message) -> MessageOut:
         created_at=stored.created_at,
         product_ids=list(stored.product_ids),
         status=stored.status,
+        finish_reason=stored.finish_reason,
     )
 
 
@@ -49,8 +52,9 @@ async def _tell(turn: Turn, _telling: Telling) -> AsyncGenerator[bytes, None]:
             match event:
                 case TextDelta(text):
                     yield _event("text", {"content": text})
-                case Finished():
-                    yield _event("done", ids)
+                case Finished(reply):
+                    ended = {"status": reply.status, "finish_reason": reply.finish_reason}
+                    yield _event("done", {**ids, **ended})
                 case Failed(_, error):
                     yield _event("error", describe(error))
 

@@ -52,6 +52,10 @@ class AnswerOut(BaseModel):
     message_id: int
     response: str
     product_ids: list[int]
+    status: str
+    """`completed` or `stopped`."""
+    finish_reason: str | None
+    """Why the model ended it: `stop`, `length` …; null where it was stopped."""
 
 
 class MessageOut(BaseModel):
@@ -64,3 +68,5 @@ class MessageOut(BaseModel):
     product_ids: list[int]
     status: str
     """`completed`, or what became of a reply instead: `pending`, `failed`, `stopped` …"""
+    finish_reason: str | None
+    """Why the model ended a reply: `stop`, `length` …; null where it didn't."""

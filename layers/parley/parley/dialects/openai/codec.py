@@ -40,7 +40,15 @@ from parley.dialects.openai.schema import (
 )
 from parley.dialects.wire import Telling, Wire
 from parley.domain.completions import StoredCompletion
-from parley.domain.conversations import FinishReason, Message, Page, Parameters, Role, Usage
+from parley.domain.conversations import (
+    FinishReason,
+    Message,
+    Page,
+    Parameters,
+    Role,
+    Status,
+    Usage,
+)
 from parley.domain.errors import InvalidRequest, NotFound
 from parley.domain.ids import MessageId
 from parley.domain.tenants import CATCH_ALL, Tenant
@@ -164,6 +172,7 @@ def completion(
                 message=assistant_message(reply),
                 logprobs=Logprobs(content=list(map(dict, found))) if found else None,
                 finish_reason=why_ended(reply),
+                status="stopped" if reply.status is Status.STOPPED else None,
             )
             for index, (reply, found) in enumerate(zip(replies, told, strict=False))
         ],
@@ -341,7 +350,7 @@ async def chunks(
             match event:
                 case Finished(reply):
                     ended.append(reply)
-                    yield choices[index].chunk({}, finish_reason=why_ended(reply))
+                    yield choices[index].end(reply)
                 case Failed(_, error):
                     yield sse(envelope(error, 500))
                     return
@@ -388,12 +397,18 @@ class _ChoiceChunks:
             case ToolCallDelta():
                 return self.chunk({"tool_calls": [_call_delta(event)]})
 
+    def end(self, reply: Message) -> bytes:
+        """The last chunk; it says so where somebody stopped the reply."""
+        status = "stopped" if reply.status is Status.STOPPED else None
+        return self.chunk({}, finish_reason=why_ended(reply), status=status)
+
     def chunk(
         self,
         delta: Mapping[str, Any],
         *,
         logprobs: Mapping[str, Any] | None = None,
         finish_reason: str | None = None,
+        status: str | None = None,
     ) -> bytes:
         """A chunk with this delta."""
         choice = {
@@ -401,6 +416,7 @@ class _ChoiceChunks:
             "delta": delta,
             "logprobs": logprobs,
             "finish_reason": finish_reason,
+            **({"status": status} if status else {}),
         }
         return sse({**self._head, "choices": [choice]})
 

@@ -333,6 +333,8 @@ class Choice(BaseModel):
     message: AssistantMessage
     logprobs: Logprobs | None = None
     finish_reason: str
+    status: Annotated[Literal["stopped"] | None, _IF_THERE] = None
+    """There where somebody stopped the reply, for which OpenAI has no `finish_reason`."""
 
 
 class CompletionOut(BaseModel):

@@ -65,9 +65,8 @@ async def _tell(turn: Turn, telling: Telling) -> AsyncGenerator[bytes, None]:
                 case Finished():
                     reply = happening.reply
                     reason = reply.finish_reason or FinishReason.STOP  # a reply that was stopped
-                    yield _event(
-                        {"type": "done", "usage": _usage(reply.usage), "finish_reason": reason}
-                    )
+                    ended = {"finish_reason": reason, "status": reply.status}
+                    yield _event({"type": "done", "usage": _usage(reply.usage), **ended})
                 case Failed():
                     yield _event(envelope(happening.error))
 
@@ -103,7 +102,7 @@ STREAM: dict[str, Any] = {
                 '"message_id": "c3a1b9a0-7f3e-8c11-9d28-000126700002"}\nid: 1\n\n'
                 'data: {"type": "token", "content": "Hello"}\nid: 2\n\n'
                 'data: {"type": "done", "usage": {"prompt_tokens": 21, "completion_tokens": 1, '
-                '"total_tokens": 22}, "finish_reason": "stop"}\nid: 3\n\n'
+                '"total_tokens": 22}, "finish_reason": "stop", "status": "completed"}\nid: 3\n\n'
             ),
         }
     },
