@@ -44,16 +44,35 @@ def event_stream(
 async def _kept_alive(
     events: AsyncGenerator[bytes, None], keep_alive: bytes
 ) -> AsyncGenerator[bytes, None]:
-    async with aclosing(events):
+    """The events, with what keeps the connection alive between them.
+
+    One task listens and one watches the time for the whole stream: a task for each event would cost
+    more than all else that is done to it.
+    """
+    pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
+    heard = 0
+
+    async def listen() -> None:
+        nonlocal heard
+        async with aclosing(events):
+            async for event in events:
+                heard += 1
+                pieces.put_nowait(event)
+
+    async def watch() -> None:
         while True:
-            waiting = asyncio.ensure_future(anext(events))
-            try:
-                while not (await asyncio.wait({waiting}, timeout=KEEP_ALIVE_SECONDS))[0]:
-                    yield keep_alive
-                yield waiting.result()
-            except StopAsyncIteration:
-                return
-            finally:
-                if not waiting.done():
-                    waiting.cancel()
-                    await asyncio.wait({waiting})
+            before = heard
+            await asyncio.sleep(KEEP_ALIVE_SECONDS)
+            if heard == before:
+                pieces.put_nowait(keep_alive)
+
+    listening, watching = asyncio.create_task(listen()), asyncio.create_task(watch())
+    listening.add_done_callback(lambda _: pieces.put_nowait(None))
+    try:
+        while (piece := await pieces.get()) is not None:
+            yield piece
+        listening.result()
+    finally:
+        listening.cancel()
+        watching.cancel()
+        await asyncio.wait({listening, watching})
