@@ -3,7 +3,9 @@
 import base64
 import logging
 import time
+from datetime import UTC, datetime
 
+from local import signatures
 from local.asgi import Message, Receive, Scope, Send
 from local.gateway import (
     MAX_EVENT_BYTES,
@@ -20,6 +22,7 @@ from local.intrinsics import Evaluator
 from local.lifespan import live
 from local.routes import Match, Router, routes
 from local.runtime import Invoker, LambdaContext, adapter_headers, load_module
+from local.signatures import UnsignedError
 from local.template import Template
 
 LONGEST_SHOWN_PATH = 100
@@ -69,7 +72,14 @@ class LocalApi:
             )
             await respond(send, answer)
             return
-        event = self._gateway.event(request, match)
+        try:
+            signer = (
+                signatures.signer(request, datetime.now(UTC)) if match.route.is_signed else None
+            )
+        except UnsignedError as error:
+            await respond(send, self._gateway.answer(request, error.kind, 403, error.message))
+            return
+        event = self._gateway.event(request, match, signer)
         if body is None or event_size(event) > MAX_EVENT_BYTES:
             answer = self._gateway.answer(
                 request, "REQUEST_TOO_LARGE", 413, "Request Entity Too Large"

@@ -56,6 +56,15 @@ class Response:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Who has signed a request with AWS credentials."""
+
+    access_key: str
+    id: str
+    arn: str
+
+
 class MalformedResponseError(Exception):
     """A function returned something that isn't a proxy response."""
 
@@ -77,8 +86,12 @@ class Gateway:
         self._binary = [kind.replace("~1", "/") for kind in properties.get("BinaryMediaTypes", [])]
         self._answers: Mapping[str, Any] = properties.get("GatewayResponses") or {}
 
-    def event(self, request: Request, match: Match) -> Event:
-        """The proxy event, payload format 1.0, that the matched function is invoked with."""
+    def event(self, request: Request, match: Match, signer: Signer | None = None) -> Event:
+        """The proxy event, payload format 1.0, that the matched function is invoked with.
+
+        Args:
+            signer: who has signed the request, where the route asks for that.
+        """
         headers = forwarded_headers(request)
         query = parse_qsl(request.query, keep_blank_values=True, errors="replace")
         is_binary = self._is_binary(request.header("content-type"))
@@ -92,7 +105,7 @@ class Gateway:
             "multiValueQueryStringParameters": multiple(query) or None,
             "pathParameters": dict(match.path_parameters) or None,
             "stageVariables": None,
-            "requestContext": self._context(request, match.route.resource),
+            "requestContext": self._context(request, match.route.resource, signer),
             "body": _text(request.body, is_binary=is_binary),
             "isBase64Encoded": is_binary and bool(request.body),
         }
@@ -137,7 +150,9 @@ class Gateway:
             _fill(template, context).encode(),
         )
 
-    def _context(self, request: Request, resource: str) -> dict[str, Any]:
+    def _context(
+        self, request: Request, resource: str, signer: Signer | None = None
+    ) -> dict[str, Any]:
         now = datetime.now(UTC)
         host = request.header("host").rpartition(":")[0] or request.header("host")
         return {
@@ -155,17 +170,17 @@ class Gateway:
             "requestId": request.id,
             "identity": {
                 "cognitoIdentityPoolId": None,
-                "accountId": None,
+                "accountId": signer and ACCOUNT,
                 "cognitoIdentityId": None,
-                "caller": None,
+                "caller": signer and signer.id,
                 "sourceIp": request.source_ip,
                 "principalOrgId": None,
-                "accessKey": None,
+                "accessKey": signer and signer.access_key,
                 "cognitoAuthenticationType": None,
                 "cognitoAuthenticationProvider": None,
-                "userArn": None,
+                "userArn": signer and signer.arn,
                 "userAgent": request.header("user-agent") or None,
-                "user": None,
+                "user": signer and signer.id,
             },
             "domainName": host,
             "deploymentId": "local",

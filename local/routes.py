@@ -46,6 +46,8 @@ class Route:
     """In capitals; `ANY` stands for those not declared beside it."""
     function: Function
     streams: bool
+    is_signed: bool = False
+    """Whether it answers only requests signed with AWS credentials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def _route(function: Function, event: Mapping[str, Any]) -> Route:
         method=ANY if method == "*" else method,
         function=function,
         streams=event.get("ResponseTransferMode") == "RESPONSE_STREAM",
+        is_signed=(event.get("Auth") or {}).get("Authorizer") == "AWS_IAM",
     )
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from parley.adapters.dynamodb.completions import DynamoCompletions
 from parley.adapters.dynamodb.erasure import DynamoErasure
 from parley.adapters.dynamodb.ledger import DynamoLedger
+from parley.adapters.workers import LambdaErrands
 from parley.bootstrap import Services, services
+from parley.ports import Clock, Errands, Ids
 from parley.services.administration.keys import Keys
 from parley.services.administration.people import People
 from parley.services.administration.reports import Reports
@@ -28,6 +30,9 @@ class Administration:
     personas: Personas
     people: People
     reports: Reports
+    errands: Errands
+    clock: Clock
+    ids: Ids
 
 
 @functools.cache
@@ -60,4 +65,7 @@ def administer(made: Services) -> Administration:
             clock=clock,
         ),
         reports=Reports(tenants, ledger),
+        errands=LambdaErrands(basics.settings.erase_function),
+        clock=clock,
+        ids=basics.ids,
     )

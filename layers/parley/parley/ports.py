@@ -19,6 +19,7 @@ from parley.domain.apps import App
 from parley.domain.catalogue import Catalogue, CatalogueHead
 from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import Conversation, Message, Origin, Page, Rating, Scope
+from parley.domain.holds import Account, Balance
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.once import Answer, Done, Once
 from parley.domain.personas import Persona, PersonaVersion
@@ -205,7 +206,7 @@ class ConversationStore(Protocol):
             product_ids: the products found for the reply, kept with it.
             tool_results: make it a tool's message instead, and `text` is empty. They answer what
                 was said last, so then `conversation` must be as the store's.
-            origin: who asks, kept with the reply.
+            origin: who asks, kept with the reply; what it holds is taken of the tenant's accounts.
             once: the request; that it began this turn is noted with it.
             alone: refuse where something was said since `conversation`.
 
@@ -216,6 +217,7 @@ class ConversationStore(Protocol):
             Repeated: the request has begun a turn or was answered before, or was another one.
             TurnInProgress: it was to be alone, and isn't.
             Conflict: there are tool results, and something was said since `conversation`.
+            NoRoom: an account has no room for what the turn would hold.
             NotFound: the conversation has been deleted.
             ConversationFull: there is no number left.
         """
@@ -227,11 +229,12 @@ class ConversationStore(Protocol):
         """Keep the pending replies of stateless completions for a day, all or nothing.
 
         Args:
-            replies: their ids are those of completions; at least one.
+            replies: their ids are those of completions; at least one. What they hold is taken.
             once: the request; that it began these turns is noted with them.
 
         Raises:
             Repeated: the request has begun turns or was answered before, or was another one.
+            NoRoom: an account has no room for what they would hold.
             Conflict: one of the ids is taken.
         """
         ...
@@ -282,6 +285,8 @@ class ConversationStore(Protocol):
         """Replace a pending reply by its final form and write the ledger line, all or nothing.
 
         What the reply was begun with stays: its origin, products and the time of its beginning.
+        What it holds is given back but for what the record says was used. Where it is gone with its
+        conversation, the line is written all the same, once, and names nobody.
 
         Args:
             last: what the reply grew by since the last checkpoint, kept with it.
@@ -289,6 +294,23 @@ class ConversationStore(Protocol):
         Returns:
             False, and nothing is changed, when the reply isn't pending any more.
         """
+        ...
+
+    async def holders(
+        self, tenant: str, *, before: datetime
+    ) -> tuple[tuple[MessageId, datetime], ...]:
+        """Turns that were begun before a moment and hold something, and since when; oldest first.
+
+        Those that hold tokens of a minute only aren't told.
+        """
+        ...
+
+    async def release(self, tenant: str, turn: MessageId, *, since: datetime) -> bool:
+        """Give back all that a turn holds whose reply is gone; True once."""
+        ...
+
+    async def balance(self, tenant: str, account: Account) -> Balance:
+        """How an account of a tenant stands."""
         ...
 
     async def get_completion(self, scope: Scope, completion: MessageId) -> Message:
@@ -745,6 +767,20 @@ class Workers(Protocol):
 
     async def start(self, job: Job) -> None:
         """Have a job done elsewhere; returns once that is certain to begin.
+
+        Raises:
+            StoreUnavailable: it isn't.
+        """
+        ...
+
+
+class Errands(Protocol):
+    """Those who do an operator's work that takes longer than a request may."""
+
+    async def erase(self, tenant: str, user: str | None = None) -> None:
+        """Have a tenant removed, or all that is stored of one of its users.
+
+        Returns once that is certain to begin; it may be begun more than once.
 
         Raises:
             StoreUnavailable: it isn't.

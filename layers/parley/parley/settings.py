@@ -26,6 +26,8 @@ class Settings:
     """URL of the WebSocket API's stage; only what talks to open connections needs it."""
     reply_function: str | None = None
     """Name of the function that does what outlasts a request; only what starts it needs it."""
+    erase_function: str | None = None
+    """Name of the function that removes what a request can't; only what starts it needs it."""
     model_probe: str | None = None
     """What the readiness check asks for the model's sign of life: `embedded`, a URL, or nothing."""
     log_level: str = "INFO"
@@ -55,6 +57,7 @@ class Settings:
             embedded_gguf=environment.get("PARLEY_EMBEDDED_GGUF") or None,
             sockets_endpoint=environment.get("PARLEY_SOCKETS_ENDPOINT") or None,
             reply_function=environment.get("PARLEY_REPLY_FUNCTION") or None,
+            erase_function=environment.get("PARLEY_ERASE_FUNCTION") or None,
             model_probe=environment.get("PARLEY_MODEL_PROBE") or None,
             log_level=environment.get("PARLEY_LOG_LEVEL") or "INFO",
         )

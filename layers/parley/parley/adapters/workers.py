@@ -21,22 +21,24 @@ _making = threading.Lock()
 """Held while a client is made: boto3's default session isn't safe for that in many threads."""
 
 
-class LambdaWorkers:
-    """The `Workers` behind one function, which may be invoked more than once for a job."""
+class _LambdaFunction:
+    """A function that others start, which may be invoked more than once for one event."""
 
-    def __init__(self, function: str | None) -> None:
-        """Note the function's name; the first job needs it, as few functions start any."""
-        self._function = function
+    def __init__(self, name: str | None, setting: str) -> None:
+        """Note the function's name; its first event needs it, as few functions start another.
 
-    @in_thread
-    def start(self, job: Job) -> None:
+        Args:
+            setting: the environment variable that should have named it.
+        """
+        self._name = name
+        self._setting = setting
+
+    def start(self, event: bytes) -> None:
         """Invoke the function; Lambda has stored the event when this returns."""
-        if self._function is None:
-            raise RuntimeError("The environment variable PARLEY_REPLY_FUNCTION is not set.")
+        if self._name is None:
+            raise RuntimeError(f"The environment variable {self._setting} is not set.")
         try:
-            self._client.invoke(
-                FunctionName=self._function, InvocationType="Event", Payload=to_payload(job)
-            )
+            self._client.invoke(FunctionName=self._name, InvocationType="Event", Payload=event)
         except (BotoCoreError, ClientError) as error:
             raise domain_error(error) from error
 
@@ -44,6 +46,31 @@ class LambdaWorkers:
     def _client(self) -> "LambdaClient":
         with _making:
             return boto3.client("lambda", config=CONFIG)
+
+
+class LambdaWorkers:
+    """The `Workers` behind one function."""
+
+    def __init__(self, function: str | None) -> None:
+        self._function = _LambdaFunction(function, "PARLEY_REPLY_FUNCTION")
+
+    @in_thread
+    def start(self, job: Job) -> None:
+        """Have the function do a job."""
+        self._function.start(to_payload(job))
+
+
+class LambdaErrands:
+    """The `Errands` behind one function."""
+
+    def __init__(self, function: str | None) -> None:
+        self._function = _LambdaFunction(function, "PARLEY_ERASE_FUNCTION")
+
+    @in_thread
+    def erase(self, tenant: str, user: str | None = None) -> None:
+        """Have the function erase."""
+        event = {"erase": {"tenant": tenant, "user": user}, **propagated()}
+        self._function.start(json.dumps(event).encode())
 
 
 def to_payload(job: Job) -> bytes:

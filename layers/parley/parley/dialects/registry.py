@@ -4,6 +4,7 @@ import re
 from itertools import takewhile
 
 from parley.dialects import Dialect
+from parley.dialects.admin import ADMIN
 from parley.dialects.apps import APPS
 from parley.dialects.consultant import CONSULTANT
 from parley.dialects.docs import DOCS
@@ -13,7 +14,7 @@ from parley.dialects.personas import PERSONAS
 from parley.dialects.sessions import SESSIONS
 from parley.dialects.tenant import TENANT
 
-DIALECTS = (OPENAI, SESSIONS, TENANT, APPS, PERSONAS, CONSULTANT, DOCS, HEALTH)
+DIALECTS = (OPENAI, SESSIONS, TENANT, APPS, PERSONAS, CONSULTANT, ADMIN, DOCS, HEALTH)
 
 _ROUTES = [
     (template, dialect, methods)

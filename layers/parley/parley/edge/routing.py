@@ -26,16 +26,20 @@ from starlette.types import Message, Scope
 from parley.bootstrap import services
 from parley.dialects import Dialect
 from parley.domain.errors import (
+    Conflict,
+    Forbidden,
     InvalidRequest,
     ModelError,
     ModelUnavailable,
     NotFound,
     ParleyError,
     RateLimited,
+    StoreUnavailable,
     Unauthenticated,
 )
 from parley.domain.routes import ModelRoute
 from parley.domain.tenants import Caller
+from parley.edge.body import check_shape
 from parley.edge.errors import invalid, render
 from parley.edge.observed import label
 from parley.edge.once import KEPT_WHOLE, Keeping, answered_once, found, once_of
@@ -67,6 +71,13 @@ _CREDENTIALS = (
     ),
 )
 """For the OpenAPI document; the credential itself is read by `_credential`."""
+
+_SIGNATURE = APIKeyHeader(
+    name="Authorization",
+    scheme_name="SigV4",
+    description="AWS Signature Version 4 for the service `execute-api`, which API Gateway checks.",
+    auto_error=False,
+)
 
 
 def _caller(request: Request) -> Caller:
@@ -128,6 +139,32 @@ def public_routes_of(dialect: Dialect, *, is_told: bool = False) -> APIRouter:
         include_in_schema=is_told,
     )
 
+
+def operator_routes_of(dialect: Dialect) -> APIRouter:
+    """A router whose routes answer operators, whom API Gateway has let in by IAM; nobody else."""
+    return APIRouter(
+        route_class=type(f"{dialect.name.title()}Route", (_OperatorRoute,), {"dialect": dialect}),
+        dependencies=[Security(_SIGNATURE)],
+        tags=[dialect.name],
+        responses={
+            "4XX": {
+                "description": "The request can't be served as it is.",
+                **_described(dialect, _OPERATORS_REFUSALS),
+            },
+            "5XX": {
+                "description": "The store failed.",
+                **_described(dialect, [StoreUnavailable("The store can't be reached.")]),
+            },
+        },
+    )
+
+
+_OPERATORS_REFUSALS = (
+    InvalidRequest("limit: Input should be a valid integer.", param="limit"),
+    Forbidden("This is for operators."),
+    NotFound("There is no tenant acme."),
+    Conflict("The tenant acme is being removed.", param="tenant"),
+)
 
 _REFUSALS = (
     InvalidRequest("limit: Input should be a valid integer.", param="limit"),
@@ -241,6 +278,19 @@ class _Route(APIRoute):
         return response
 
 
+class _OperatorRoute(_Route):
+    async def serve(self, request: Request, answer: _Answer) -> Response:
+        """Answer whom IAM has let in, and note in the request's line who has done what to whom."""
+        operator = _operator(request.scope)
+        if operator is None:
+            raise Forbidden("This is for operators, whose requests are signed for AWS.")
+        spans.bind(operator=operator)
+        response = await answer(await _readable(request, self.dialect))
+        done_to = request.path_params
+        spans.bind(tenant=done_to.get("tenant"), key_id=done_to.get("key"))
+        return response
+
+
 class _PublicRoute(_Route):
     async def serve(self, request: Request, answer: _Answer) -> Response:
         """Answer everybody."""
@@ -268,6 +318,12 @@ def request_id(scope: Scope) -> str:
     return context.get("requestId") or str(uuid.uuid4())
 
 
+def _operator(scope: Scope) -> str | None:
+    """The ARN that API Gateway knows the caller by; None where no signature was asked for."""
+    identity = scope.get("aws.event", {}).get("requestContext", {}).get("identity") or {}
+    return identity.get("userArn") or None
+
+
 def _told(routes: Sequence[ModelRoute]) -> str:
     """The routes that served, each once; a catch-all route's label has a caller's own words."""
     labels = (quote(route.label, safe=" !#$&'()*+/:;=?@[]~") for route in routes)
@@ -285,12 +341,14 @@ async def _readable(request: Request, dialect: Dialect) -> Request:
     """The request with its body as the dialect reads it.
 
     Raises:
-        InvalidRequest: the body isn't UTF-8; FastAPI would read it with the broken places replaced.
+        InvalidRequest: the body isn't UTF-8, which FastAPI would read with the broken places
+            replaced; or its JSON has too many values or levels.
     """
     try:
         body = (await request.body()).decode()
     except UnicodeDecodeError as error:
         raise InvalidRequest("The request body isn't valid UTF-8.") from error
+    check_shape(body)
     mended = dialect.mend(body)
     if mended == body:
         return request

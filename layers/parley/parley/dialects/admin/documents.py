@@ -1,12 +1,14 @@
-"""Apps and personas as an operator writes them: one JSON document each."""
+"""Apps, personas and products as an operator writes them: one JSON document each."""
 
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from parley.dialects.fields import Text
+from parley.dialects.fields import MAX_INTEGER, Text
 from parley.domain.apps import App, InputField, InputKind
+from parley.domain.catalogue import Product
 from parley.domain.conversations import Parameters
 from parley.domain.errors import InvalidRequest
 from parley.domain.personas import PersonaContent
@@ -114,6 +116,34 @@ class AppDocument(Document):
                 "parameters": self.parameters.read(),
             }
         )
+
+
+_Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+"""Text without line breaks or other control characters."""
+
+_Whole = Annotated[int, Field(strict=True, le=MAX_INTEGER)]
+
+
+class ProductDocument(Document):
+    """One product of a catalogue."""
+
+    id: Annotated[_Whole, Field(ge=1)]
+    name: Annotated[_Line, Field(max_length=200)]
+    description: Annotated[str, Field(min_length=1, max_length=4000)]
+    price: Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=4)]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    url: Annotated[_Line, Field(pattern=r"^https?://", max_length=2000)]
+    attributes: Annotated[
+        dict[Annotated[_Line, Field(max_length=64)], Annotated[_Line, Field(max_length=500)]],
+        Field(max_length=50),
+    ] = {}
+    stock: Annotated[_Whole, Field(ge=0)]
+
+    def read(self) -> Product:
+        """The product that this says."""
+        return Product(**self.model_dump())
 
 
 def app_document(app: App) -> dict[str, Any]:

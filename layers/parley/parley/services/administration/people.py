@@ -1,14 +1,15 @@
 """What is stored of a tenant's users: shown, handed out and removed on request."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, timedelta
-from typing import Any
+from typing import Any, Self
 
 from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import Conversation, Message, Page, Scope
-from parley.domain.errors import NotFound
+from parley.domain.errors import InvalidRequest, NotFound
 from parley.domain.ids import ConversationId, MessageId
 from parley.ports import Clock, CompletionStore, ConversationStore, Erasure, Ledger
 from parley.services.administration.tenants import Tenants
@@ -22,6 +23,51 @@ PASSING_DAYS = 3
 
 Line = dict[str, Any]
 """One JSON object of an export."""
+
+_BOOKMARK = re.compile(
+    r"c(?P<completion>\d{1,16})|(?P<conversation>\d{1,10})\.(?P<sequence>\d{1,7})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """A line of an export, behind which the export can go on."""
+
+    conversation: ConversationId | None
+    sequence: int
+    """Of the last message that was told; 0 where it was the conversation itself."""
+    completion: MessageId | None = None
+    """Told instead of the other two, where it was a stored completion."""
+
+    @classmethod
+    def at(cls, line: Line) -> Self:
+        """The bookmark behind a line."""
+        match line["type"]:
+            case "conversation":
+                return cls(ConversationId.parse(line["id"]), 0)
+            case "message":
+                return cls(ConversationId.parse(line["conversation"]), line["sequence"])
+        return cls(None, 0, MessageId.parse(line["id"]))
+
+    def __str__(self) -> str:
+        if self.completion is not None:
+            return f"c{self.completion.number}"
+        return f"{self.conversation and self.conversation.number}.{self.sequence}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The bookmark that was written like this.
+
+        Raises:
+            InvalidRequest: none is.
+        """
+        found = _BOOKMARK.fullmatch(text)
+        if found is None:
+            raise InvalidRequest("cursor: This is no cursor of an export.", param="cursor")
+        if found["completion"]:
+            return cls(None, 0, MessageId.from_number(int(found["completion"])))
+        number = int(found["conversation"])
+        return cls(ConversationId.from_number(number), int(found["sequence"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +119,46 @@ class People:
             Scope(tenant_id), user, limit=limit, after=after, newest_first=newest_first
         )
 
-    async def export(self, tenant_id: str, user: str) -> AsyncIterator[Line]:
+    async def export(
+        self, tenant_id: str, user: str, *, behind: Bookmark | None = None
+    ) -> AsyncIterator[Line]:
         """All that is stored of a user, oldest first, in as much memory as a few messages take.
 
         Each conversation is a line, followed by a line for each of its messages; then comes a line
         for each stored completion. What is removed meanwhile may be missing.
 
+        Args:
+            behind: leave out what comes before this, and it.
+
         Raises:
-            NotFound: there is no such tenant.
+            NotFound: there is no such tenant, or what the bookmark is at has been removed.
         """
         await self._tenants.get(tenant_id)
-        async for conversation in self._all_conversations(tenant_id, user):
-            yield conversation_line(conversation)
-            for first in range(1, conversation.message_count + 1, MESSAGES_AT_ONCE):
-                last = min(first + MESSAGES_AT_ONCE - 1, conversation.message_count)
-                try:
-                    read = await self._store.messages(conversation, first=first, last=last)
-                except NotFound:
-                    break
-                for message in read:
-                    yield message_line(message)
-        async for completion in self._all_completions(tenant_id, user):
+        if behind is None or behind.completion is None:
+            at = behind.conversation if behind else None
+            if behind is not None and at is not None:
+                conversation = await self._store.get(Scope(tenant_id, user), at)
+                async for line in self._messages(conversation, first=behind.sequence + 1):
+                    yield line
+            async for conversation in self._all_conversations(tenant_id, user, after=at):
+                yield conversation_line(conversation)
+                async for line in self._messages(conversation):
+                    yield line
+        async for completion in self._all_completions(
+            tenant_id, user, after=behind.completion if behind else None
+        ):
             yield completion_line(completion)
+
+    async def _messages(self, conversation: Conversation, *, first: int = 1) -> AsyncIterator[Line]:
+        """The messages of a conversation from a number on; what is removed meanwhile ends them."""
+        for start in range(first, conversation.message_count + 1, MESSAGES_AT_ONCE):
+            last = min(start + MESSAGES_AT_ONCE - 1, conversation.message_count)
+            try:
+                read = await self._store.messages(conversation, first=start, last=last)
+            except NotFound:
+                return
+            for message in read:
+                yield message_line(message)
 
     async def delete(
         self, tenant_id: str, user: str, *, progress: Callable[[int], None] = lambda _: None
@@ -166,8 +230,9 @@ class People:
             if line.user == user
         ]
 
-    async def _all_conversations(self, tenant_id: str, user: str) -> AsyncIterator[Conversation]:
-        after: ConversationId | None = None
+    async def _all_conversations(
+        self, tenant_id: str, user: str, *, after: ConversationId | None = None
+    ) -> AsyncIterator[Conversation]:
         has_more = True
         while has_more:
             page = await self._store.list_conversations(
@@ -182,23 +247,25 @@ class People:
                 after = conversation.id
             has_more = page.has_more
 
-    async def _all_completions(self, tenant_id: str, user: str) -> AsyncIterator[StoredCompletion]:
+    async def _all_completions(
+        self, tenant_id: str, user: str, *, after: MessageId | None = None
+    ) -> AsyncIterator[StoredCompletion]:
         scope = Scope(tenant_id, user)
-        page = await self._completion_page(scope, None)
-        while page.items:
+        has_more = True
+        while has_more:
+            page = await self._completion_page(scope, after)
             for completion in page.items:
                 yield completion
-            if not page.has_more:
-                return
-            page = await self._completion_page(scope, page.items[-1])
+                after = completion.id
+            has_more = page.has_more
 
     async def _completion_page(
-        self, scope: Scope, after: StoredCompletion | None
+        self, scope: Scope, after: MessageId | None
     ) -> Page[StoredCompletion]:
         return await self._completions.list(
             scope,
             limit=MESSAGES_AT_ONCE,
-            after=after.id if after else None,
+            after=after,
             newest_first=False,
             model=None,
             metadata={},
