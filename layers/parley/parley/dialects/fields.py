@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 """Control characters but tab, line feed and carriage return; halves of a surrogate pair."""
@@ -37,12 +37,22 @@ def _unicode(text: str) -> str:
 Unicode = Annotated[str, AfterValidator(_unicode)]
 """Text as a program writes it: any characters, control characters included."""
 
+_MOST_PAIRS = 16
+
+
+def _few(given: object) -> object:
+    if isinstance(given, dict) and len(given) > _MOST_PAIRS:  # before each of them is judged
+        raise ValueError(f"must not have more than {_MOST_PAIRS} pairs")
+    return given
+
+
 Metadata = Annotated[
     dict[
         Annotated[Unicode, Field(max_length=64)],
         Annotated[Text, Field(max_length=512)],
     ],
-    Field(max_length=16),
+    BeforeValidator(_few),
+    Field(max_length=_MOST_PAIRS),
 ]
 """Up to 16 pairs of what the caller wants to remember."""
 

@@ -29,7 +29,7 @@ def mend(body: str) -> str:
             if not missing:
                 return body
             mended = f"{mended[: error.pos]},{mended[error.pos :]}"
-        except RecursionError:
+        except (ValueError, RecursionError):  # such as a number of 5000 digits
             return body
         else:
             return mended
