@@ -118,8 +118,7 @@ async def test_a_contended_transaction_is_tried_again(
 async def test_a_condition_that_fails_beside_a_conflict_is_what_counts(
     stores: Stores, hook: Hook
 ) -> None:
-    conversation = await stores.begin()
-    _, pending = await stores.append(conversation)
+    pending = await stores.begin_completion()
     handler, calls = times(1, refusal("ConditionalCheckFailed", "TransactionConflict"))
     with hook("before-call.dynamodb.TransactWriteItems", handler):
         assert not await stores.settle(finished(pending, "Hi!"))

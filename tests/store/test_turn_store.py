@@ -6,7 +6,7 @@ import pytest
 
 from parley.domain.conversations import FinishReason, Message, Origin, Role, Scope, Status, Usage
 from parley.domain.errors import Conflict, ConversationFull, NotFound, TurnInProgress
-from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
+from parley.domain.ids import MAX_SEQUENCE, MessageId
 from parley.domain.tools import ToolCall, ToolResult
 from tests.support.stores import Stores, finished
 
@@ -247,13 +247,20 @@ async def test_what_is_not_a_pending_reply_is_not_settled(stores: Stores) -> Non
     conversation = await stores.begin()
     user, pending = await stores.append(conversation)
     assert not await stores.settle(replace(user, text="overwritten"))
-    missing = replace(pending, id=MessageId(conversation.id, 3))
-    assert not await stores.settle(finished(missing, "no such message"))
-    nowhere = replace(pending, id=MessageId(ConversationId(1 << 32), 2))
-    assert not await stores.settle(finished(nowhere, "no such conversation"))
     assert stores.settled(stores.tenant) == []
     _, newest = await stores.conversations.get_with_newest(stores.scope, conversation.id, 5)
     assert newest == (user, pending)
+
+
+async def test_what_a_turn_used_whose_conversation_is_deleted_is_billed_once(
+    stores: Stores,
+) -> None:
+    conversation = await stores.begin()
+    _, pending = await stores.append(conversation)
+    await stores.conversations.delete(stores.scope, conversation.id)
+    for _ in range(2):
+        assert not await stores.settle(finished(pending, "too late"))
+    assert stores.settled(stores.tenant) == [pending.id.number]
 
 
 async def test_a_tenant_settles_no_other_tenants_reply(stores: Stores) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import RLock
 
+from parley.adapters.memory_accounts import MemoryAccounts
 from parley.adapters.memory_journal import MemoryJournal
 from parley.adapters.memory_requests import MemoryRequests
 from parley.domain.apps import App
@@ -20,12 +21,13 @@ from parley.domain.conversations import (
     Status,
 )
 from parley.domain.errors import Conflict, ConversationFull, NotFound, TurnInProgress
+from parley.domain.holds import Account, Balance
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
 from parley.domain.once import Once
 from parley.domain.personas import Persona, PersonaVersion
 from parley.domain.tenants import ApiKey, Tenant
 from parley.domain.tools import ToolResult
-from parley.domain.turns import Checkpoint, UsageRecord
+from parley.domain.turns import FORGOTTEN, Checkpoint, UsageRecord
 from parley.ports import Clock
 
 COMPLETION_LIFETIME = timedelta(days=1)
@@ -47,11 +49,13 @@ class MemoryConversations:
         self._clock = clock
         self._lock = self.requests.lock
         self._journal = MemoryJournal(clock)
+        self._accounts = MemoryAccounts()
         self._heads: dict[_Name, Conversation] = {}
         self._messages: dict[_Name, list[Message]] = {}
         self._aliases: dict[tuple[str, str], ConversationId] = {}
         self._users: set[tuple[str, str]] = set()
         self._to_stop: set[tuple[str, MessageId]] = set()
+        self._billed: set[tuple[str, MessageId]] = set()
         self._completions: dict[tuple[str, MessageId], tuple[str | None, datetime, Message]] = {}
 
     async def create(self, conversation: Conversation, *, once: Once | None = None) -> None:
@@ -227,6 +231,7 @@ class MemoryConversations:
                 product_ids=product_ids,
                 origin=_copy_origin(origin),
             )
+            self._accounts.take(head.tenant, [reply])
             self._messages[head.tenant, head.id] += [user, reply]
             self._heads[head.tenant, head.id] = replace(head, message_count=count, updated_at=at)
             self.requests.note(once, head.id, [reply.id])
@@ -250,6 +255,8 @@ class MemoryConversations:
             # A single write that is repeated can't be told from the first one.
             if taken and (taken != begun or len(replies) > 1 or once is not None):
                 raise Conflict("This completion id is taken.")
+            if not taken:
+                self._accounts.take(scope.tenant, replies)
             self._completions |= begun
             self.requests.note(once, None, [reply.id for reply in replies])
 
@@ -296,6 +303,8 @@ class MemoryConversations:
             pending = self._any(tenant, reply.id)
             if pending is None:
                 self._journal.forget(tenant, reply.id)
+                if not (reply.id.is_completion or (tenant, reply.id) in self._billed):
+                    self._bill(reply, replace(record, user=FORGOTTEN))
                 return False
             if pending.status is not Status.PENDING:
                 return False
@@ -306,15 +315,43 @@ class MemoryConversations:
                 self._completions[tenant, reply.id] = (user, until, settled)
             else:
                 self._replace(tenant, settled)
-            self.ledger.append(record)
+            self._bill(reply, record)
             if last is not None:
                 self._journal.add(tenant, reply.id, last)
             return True
+
+    async def holders(
+        self, tenant: str, *, before: datetime
+    ) -> tuple[tuple[MessageId, datetime], ...]:
+        """Turns that hold something; oldest first."""
+        with self._lock:
+            return self._accounts.oldest(tenant, before)
+
+    async def release(
+        self,
+        tenant: str,
+        turn: MessageId,
+        *,
+        since: datetime,  # noqa: ARG002 - nothing has to be found by it here
+    ) -> bool:
+        """Give back what a turn holds."""
+        with self._lock:
+            return self._accounts.release(tenant, turn)
+
+    async def balance(self, tenant: str, account: Account) -> Balance:
+        """How an account stands."""
+        with self._lock:
+            return self._accounts.balance(tenant, account)
 
     async def get_completion(self, scope: Scope, completion: MessageId) -> Message:
         """Read a stateless completion's reply."""
         with self._lock:
             return self._completion(scope, completion, missing="No such completion.")
+
+    def _bill(self, reply: Message, record: UsageRecord) -> None:
+        self._billed.add((record.tenant, reply.id))
+        self.ledger.append(record)
+        self._accounts.settle(reply, record)
 
     def _head(self, scope: Scope, conversation: ConversationId) -> Conversation:
         head = self._heads.get((scope.tenant, conversation))

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, Self, TypeVar
 
+from parley.domain.holds import Hold, Quote
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.tools import ToolCall, ToolResult
 
@@ -152,6 +153,10 @@ class Origin:
 
     Empty where the reply wasn't streamed. Of a dialect that shows text only it has `TEXT_ONLY`.
     """
+    holds: tuple[Hold, ...] = ()
+    """What the turn holds of limits; at most one of each account."""
+    quote: Quote | None = None
+    """What it may come to cost, for one who settles it without having run it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

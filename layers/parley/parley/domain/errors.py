@@ -67,6 +67,12 @@ class Forbidden(ParleyError):
     code = "forbidden"
 
 
+class PriceUnknown(Forbidden):
+    """There is a budget, and nobody has said what this model costs."""
+
+    code = "price_unknown"
+
+
 class NotFound(ParleyError):
     """There is no such thing in the caller's scope; another's thing reads exactly the same."""
 
@@ -115,6 +121,18 @@ class RateLimited(ParleyError):
     def __init__(self, message: str, *, retry_after: float, param: str | None = None) -> None:
         super().__init__(message, param=param)
         self.retry_after = retry_after
+
+
+class TooManyTurns(RateLimited):
+    """As many turns are running as may run at a time."""
+
+    code = "too_many_turns"
+
+
+class BudgetExhausted(RateLimited):
+    """What is left of a month's budget may not be enough for this request."""
+
+    code = "budget_exhausted"
 
 
 class ModelError(ParleyError):

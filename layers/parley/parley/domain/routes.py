@@ -109,14 +109,19 @@ class ModelRoute:
             self, model="", name=None, parameters=UNDECIDED, prices=(), lacks=frozenset()
         )
 
+    def price(self, at: datetime) -> Price | None:
+        """The price in force at a moment."""
+        today = at.astimezone(UTC).date()
+        begun = [price for price in self.prices if price.since <= today]
+        return max(begun, key=lambda price: price.since) if begun else None
+
     def cost(self, usage: Usage, at: datetime) -> Decimal | None:
         """What a completion cost that ended at this moment, in US dollars, exactly.
 
         None where no price was in force: that isn't free, it is unknown.
         """
-        today = at.astimezone(UTC).date()
-        begun = [price for price in self.prices if price.since <= today]
-        return max(begun, key=lambda price: price.since).of(usage) if begun else None
+        price = self.price(at)
+        return price.of(usage) if price else None
 
     def most(self, prompt_tokens: int, max_tokens: int, at: datetime) -> Decimal | None:
         """What a completion of at most so many tokens can cost, in US dollars.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from parley.domain.conversations import DEFAULT_USER, Scope
@@ -46,6 +47,25 @@ class Limits:
     """On one WebSocket connection."""
     connections: int = 50
     """WebSocket connections open at a time."""
+    tokens_per_minute: int | None = None
+    """Of prompts and replies; None is as many as may be."""
+    concurrent_turns: int | None = None
+    """Turns that run at a time; None is as many as may be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyLimits:
+    """What one API key may use of what its tenant may; None is all of it."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrent_turns: int | None = None
+    budget: Decimal | None = None
+    """US dollars a month."""
+
+
+UNLIMITED = KeyLimits()
+"""A key's that may use whatever its tenant may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +89,8 @@ class Tenant:
     models: Mapping[str, Routes] = field(default_factory=dict)
     """Routes by the name callers use; the first is the default."""
     limits: Limits = field(default_factory=Limits)
+    budget: Decimal | None = None
+    """US dollars that turns may cost in a month in UTC; None is without end."""
     turns: TurnRules = field(default_factory=TurnRules)
     suspended_at: datetime | None = None
     """Since when its credentials are refused; its data stays as it is."""
@@ -123,6 +145,7 @@ class ApiKey:
     """From when on it is refused; None is never."""
     scopes: frozenset[str] | None = None
     """Those of `SCOPES` it is for; None is all, those of days to come included."""
+    limits: KeyLimits = UNLIMITED
 
     def is_valid(self, at: datetime) -> bool:
         """Whether it is neither revoked nor expired at this moment."""
@@ -144,6 +167,8 @@ class Caller:
     """The alias of the persona that answers where an API key's request names none."""
     scopes: frozenset[str] | None = None
     """What the API key is for, the token's own where it is one; None is everything."""
+    limits: KeyLimits = UNLIMITED
+    """Those of the API key, or of the one that the token was issued with."""
 
     @property
     def scope(self) -> Scope:

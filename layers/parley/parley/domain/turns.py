@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from parley.domain.conversations import FinishReason, Message, Parameters, Role, Status, Usage
@@ -213,6 +214,16 @@ class UsageRecord:
     model: str
     status: Status
     usage: Usage | None
+    """None where no model accepted the request."""
     at: datetime
+    """When it was settled."""
     route: str | None = None
     """The label of the route that served; None where no model accepted the request."""
+    estimated: bool = False
+    """Whether the usage isn't the model's own count: it told none, as of a reply that broke off."""
+    cost: Decimal | None = None
+    """US dollars, exactly; None where the route had no price then."""
+    first_token_ms: int | None = None
+    """From when the model was asked to the first piece of the reply; None where none came."""
+    duration_ms: int | None = None
+    """From when the model was asked to the end; None where whoever asked it died."""

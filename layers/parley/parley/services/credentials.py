@@ -157,7 +157,12 @@ class Credentials:
         if tenant.suspended_at is not None:
             raise TenantSuspended(SUSPENDED)
         caller = Caller(
-            tenant, key.id, key.kind, default_persona=key.default_persona, scopes=key.scopes
+            tenant,
+            key.id,
+            key.kind,
+            default_persona=key.default_persona,
+            scopes=key.scopes,
+            limits=key.limits,
         )
         if len(self._proven) >= CACHE_SIZE:
             self._proven.clear()

@@ -154,7 +154,7 @@ class Routing:
         self._jitter = jitter
         self._circuits: OrderedDict[ModelRoute, Circuit] = OrderedDict()
 
-    def model(self, routes: tuple[ModelRoute, ...]) -> Model:
+    def model(self, routes: tuple[ModelRoute, ...]) -> "RoutedModel":
         """One model of these routes; at least one.
 
         A route to a back end that this deployment doesn't carry counts as one that failed.
@@ -214,12 +214,17 @@ class _Way:
 
 
 class RoutedModel:
-    """A model behind several routes; its window is that of the first."""
+    """A model behind several routes; its window is that of the first.
+
+    Attributes:
+        largest_window: tokens that any of them takes at most.
+    """
 
     def __init__(
         self, ways: tuple[_Way, ...], clock: Clock, *, pause: Pause, jitter: Jitter
     ) -> None:
         self.context_window = ways[0].model.context_window
+        self.largest_window = max(way.model.context_window for way in ways)
         self._ways = ways
         self._clock = clock
         self._pause = pause

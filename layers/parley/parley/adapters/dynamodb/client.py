@@ -176,9 +176,9 @@ def update(
     expression: str,
     values: Mapping[str, str | int],
     *,
-    condition: str,
+    condition: str | None = None,
 ) -> Write:
-    """Change an item.
+    """Change an item; where there is none and no condition asks for one, it is made.
 
     Args:
         expression: names attributes as `#name` and values as `:name`, as `condition` does.

@@ -8,6 +8,7 @@ from typing import TypeGuard
 
 from parley.adapters.aws import in_thread
 from parley.adapters.dynamodb import items, keys, texts
+from parley.adapters.dynamodb.accounts import Accounts
 from parley.adapters.dynamodb.client import (
     ConditionFailed,
     Contended,
@@ -37,10 +38,11 @@ from parley.domain.conversations import (
     Status,
 )
 from parley.domain.errors import Conflict, ConversationFull, NotFound, TurnInProgress
+from parley.domain.holds import Account, Balance
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
 from parley.domain.once import Once, Repeated
 from parley.domain.tools import ToolResult
-from parley.domain.turns import Checkpoint, UsageRecord
+from parley.domain.turns import FORGOTTEN, Checkpoint, UsageRecord
 from parley.ports import Clock
 
 COMPLETION_LIFETIME = timedelta(days=1)
@@ -63,6 +65,7 @@ class DynamoConversations:
         self._clock = clock
         self._requests = DynamoRequests(database, tables, clock)
         self._journal = Journal(database, clock)
+        self._accounts = Accounts(database, tables)
         self._lines = Lines()
 
     # Conversations -----------------------------------------------------------------------------
@@ -426,9 +429,11 @@ class DynamoConversations:
     def settle(
         self, reply: Message, record: UsageRecord, *, last: Checkpoint | None = None
     ) -> bool:
-        """Change the reply, write the ledger line and keep the last checkpoint: one transaction.
+        """Change the reply, write the ledger line, settle what is held, keep the last checkpoint.
 
-        What of a long text doesn't fit into the reply's item is written before it.
+        It is one transaction; what of a long text doesn't fit into the reply's item is written
+        before it. Where the reply is gone with its conversation, what its turn has used is settled
+        all the same, and its user not named.
         """
         table, key = self._place(record.tenant, reply.id)
         lifetime: Item = {"expires_at": _expiry(record.at)} if reply.id.is_completion else {}
@@ -442,24 +447,33 @@ class DynamoConversations:
                 changes,
                 {**values, "pending": Status.PENDING.value},
                 condition="#status = :pending",
-            ),
-            put_new(
-                self._tables.ledger,
-                keys.ledger_line(record.tenant, record.at, record.turn),
-                items.from_record(record),
-            ),
+            )
         ]
         if last is not None:
             writes.append(self._journal.addition(table, key, last))
-        try:
-            self._database.transact(writes)
-        except ConditionFailed as refusal:
-            if refusal.found[0] is None:
-                # Its conversation is deleted, so nothing else would ever remove these.
-                self._database.delete_many(table, (part for part, _ in parts))
-                self._journal.remove(table, key)
-            return False
-        return True
+        refusal = self._bill(writes, reply, record)
+        if refusal is not None and refusal.found[0] is None:
+            # Its conversation is deleted, so nothing else would ever remove these.
+            self._database.delete_many(table, (part for part, _ in parts))
+            self._journal.remove(table, key)
+            if not reply.id.is_completion:
+                self._bill([], reply, replace(record, user=FORGOTTEN))
+        return refusal is None
+
+    @in_thread
+    def holders(self, tenant: str, *, before: datetime) -> tuple[tuple[MessageId, datetime], ...]:
+        """Read the notes of turns that hold something: one query."""
+        return self._accounts.oldest(tenant, before)
+
+    @in_thread
+    def release(self, tenant: str, turn: MessageId, *, since: datetime) -> bool:
+        """Give back what a turn holds: one read and one transaction."""
+        return self._accounts.release(tenant, turn, since)
+
+    @in_thread
+    def balance(self, tenant: str, account: Account) -> Balance:
+        """Read an account: one read."""
+        return self._accounts.balance(tenant, account)
 
     # Stateless completions ---------------------------------------------------------------------
 
@@ -477,10 +491,12 @@ class DynamoConversations:
                 "expires_at": _expiry(reply.created_at),
             }
             stored.append((keys.completion(scope.tenant, reply.id), item))
-        if len(stored) == 1 and once is None:
+        holds = self._accounts.takes(scope.tenant, replies)
+        if len(stored) == 1 and once is None and not holds:
             self._begin_completion(*stored[0])
             return
         writes = [put_new(self._tables.transient, key, item) for key, item in stored]
+        writes += holds
         if once is not None:
             writes.append(self._requests.begins_turns(once, None, [each.id for each in replies]))
         try:
@@ -488,6 +504,7 @@ class DynamoConversations:
         except ConditionFailed as refusal:
             if once is not None:
                 self._requests.check(refusal, -1)
+            self._accounts.check(refusal, replies, len(stored))
             raise _completion_is_taken() from refusal
 
     @in_thread
@@ -607,6 +624,8 @@ class DynamoConversations:
         counted = user.id.sequence - 1
         self._check_space(counted, once)
         writes = self._turn(counted, tenant, user, reply)
+        first_hold = len(writes)
+        writes += self._accounts.takes(tenant, [reply])
         if once is not None:
             writes.append(self._requests.begins_turns(once, user.id.conversation, [reply.id]))
         try:
@@ -614,6 +633,8 @@ class DynamoConversations:
         except ConditionFailed as refusal:
             if once is not None:
                 self._requests.check(refusal, -1)
+            if not refusal.failed[0]:
+                self._accounts.check(refusal, [reply], first_hold)
             head = refusal.found[0]
             outdated = patience.after_collision()
         except Contended:
@@ -627,6 +648,32 @@ class DynamoConversations:
             raise _no_such_conversation()
         count: int = head["message_count"]
         return count
+
+    def _bill(
+        self, writes: Sequence[Write], reply: Message, record: UsageRecord
+    ) -> ConditionFailed | None:
+        """Write the ledger line and settle what a turn holds, with other writes or not at all.
+
+        Returns:
+            Why it wasn't done; None where it was.
+        """
+        line = put_new(
+            self._tables.ledger,
+            keys.ledger_line(record.tenant, record.at, record.turn),
+            items.from_record(record),
+        )
+        first = [*writes, line]
+        # What is held is released by whoever finds a dead turn whose conversation is deleted.
+        for released in (False, True):
+            settles = self._accounts.settles(reply, record, released=released)
+            try:
+                self._database.transact([*first, *settles])
+            except ConditionFailed as refusal:
+                if released or any(refusal.failed[: len(first)]):
+                    return refusal
+            else:
+                return None
+        raise AssertionError("what was released has no condition")
 
     def _check_space(self, count: int, once: Once | None) -> None:
         """Make sure that there are numbers left for another turn.

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from parley.adapters.dynamodb.keys import timestamp
@@ -26,9 +27,10 @@ from parley.domain.conversations import (
     Status,
     Usage,
 )
+from parley.domain.holds import Account, Hold, Kind, Quote, dollars, units
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.personas import Persona, PersonaContent, PersonaVersion
-from parley.domain.tenants import ApiKey, KeyKind, Limits, Tenant, TurnRules
+from parley.domain.tenants import ApiKey, KeyKind, KeyLimits, Limits, Tenant, TurnRules
 from parley.domain.tools import ToolCall, ToolResult
 from parley.domain.turns import Image, PromptMessage, UsageRecord
 
@@ -125,7 +127,7 @@ def from_message(message: Message) -> Item:
         "created_at": timestamp(message.created_at),
         "product_ids": _dump(message.product_ids) if message.product_ids else None,
         "rating": message.rating.value if message.rating else None,
-        "origin": _dump(asdict(message.origin)) if message.origin else None,
+        "origin": _dump(_from_origin(message.origin)) if message.origin else None,
         **from_outcome(message),
     }
 
@@ -179,7 +181,7 @@ def to_message(id_: MessageId, item: Item, body: str) -> Message:
         error_param=item.get("error_param"),
         refused="refused" in item,
         ended_at=_moment(ended_at) if ended_at else None,
-        origin=Origin(**json.loads(origin)) if origin else None,
+        origin=_to_origin(json.loads(origin)) if origin else None,
         product_ids=tuple(json.loads(item.get("product_ids", "[]"))),
         rating=Rating(rating) if rating else None,
         reasoning=parts.get("reasoning", ""),
@@ -256,6 +258,10 @@ def from_record(record: UsageRecord) -> Item:
         **_from_usage(record.usage),
         "at": timestamp(record.at),
         "route": record.route,
+        "estimated": 1 if record.estimated else None,
+        "cost": units(record.cost) if record.cost is not None else None,
+        "first_token_ms": record.first_token_ms,
+        "duration_ms": record.duration_ms,
     }
 
 
@@ -272,7 +278,21 @@ def to_record(tenant: str, turn: MessageId, item: Item) -> UsageRecord:
         usage=_to_usage(item),
         at=_moment(item["at"]),
         route=item.get("route"),
+        estimated="estimated" in item,
+        cost=dollars(item["cost"]) if "cost" in item else None,
+        first_token_ms=item.get("first_token_ms"),
+        duration_ms=item.get("duration_ms"),
     )
+
+
+def from_holds(holds: Sequence[Hold]) -> str:
+    """What a turn holds, as JSON text."""
+    return _dump([_from_hold(hold) for hold in holds])
+
+
+def to_holds(text: str) -> tuple[Hold, ...]:
+    """What a turn holds."""
+    return tuple(_to_hold(hold) for hold in json.loads(text))
 
 
 # The directory ---------------------------------------------------------------------------------
@@ -285,6 +305,7 @@ def from_tenant(tenant: Tenant) -> Item:
         "created_at": timestamp(tenant.created_at),
         "models": _dump({name: from_routes(routes) for name, routes in tenant.models.items()}),
         "limits": _dump(asdict(tenant.limits)),
+        "budget": _money(tenant.budget),
         "turns": _dump(asdict(tenant.turns)),
         "suspended_at": timestamp(tenant.suspended_at) if tenant.suspended_at else None,
         "deleted_at": timestamp(tenant.deleted_at) if tenant.deleted_at else None,
@@ -300,6 +321,7 @@ def to_tenant(item: Item) -> Tenant:
         created_at=_moment(item["created_at"]),
         models={name: to_routes(routes) for name, routes in models.items()},
         limits=Limits(**json.loads(item["limits"])),
+        budget=_money_or_none(item.get("budget")),
         turns=TurnRules(**json.loads(item.get("turns", "{}"))),
         suspended_at=_moment_or_none(item.get("suspended_at")),
         deleted_at=_moment_or_none(item.get("deleted_at")),
@@ -318,6 +340,7 @@ def from_key(key: ApiKey) -> Item:
         "default_persona": key.default_persona,
         "expires_at": timestamp(key.expires_at) if key.expires_at else None,
         "scopes": _dump(sorted(key.scopes)) if key.scopes is not None else None,
+        "limits": _from_key_limits(key.limits),
     }
 
 
@@ -334,6 +357,7 @@ def to_key(digest: str, item: Item) -> ApiKey:
         default_persona=item.get("default_persona"),
         expires_at=_moment_or_none(item.get("expires_at")),
         scopes=frozenset(json.loads(scopes)) if scopes is not None else None,
+        limits=_to_key_limits(item.get("limits", "{}")),
     )
 
 
@@ -445,6 +469,65 @@ def _to_prompt(message: Mapping[str, Any]) -> PromptMessage:
 
 def _is_structured(message: Message) -> bool:
     return bool(message.reasoning or message.tool_calls or message.tool_results)
+
+
+def _from_origin(origin: Origin) -> dict[str, Any]:
+    """An origin as JSON; of what a turn may do without, nothing is written."""
+    stated: dict[str, Any] = {
+        "dialect": origin.dialect,
+        "key_id": origin.key_id,
+        "user": origin.user,
+        "telling": origin.telling,
+    }
+    if origin.holds:
+        stated["holds"] = [_from_hold(hold) for hold in origin.holds]
+    if origin.quote is not None:
+        quote = origin.quote
+        prices = [_money(quote.prompt), _money(quote.completion)]
+        stated["quote"] = [quote.prompt_tokens, quote.route, *prices]
+    return stated
+
+
+def _to_origin(stated: dict[str, Any]) -> Origin:
+    holds, quote = stated.pop("holds", []), stated.pop("quote", None)
+    if quote is not None:
+        tokens, route, prompt, completion = quote
+        stated["quote"] = Quote(
+            prompt_tokens=tokens,
+            route=route,
+            prompt=_money_or_none(prompt),
+            completion=_money_or_none(completion),
+        )
+    return Origin(**stated, holds=tuple(map(_to_hold, holds)))
+
+
+def _from_hold(hold: Hold) -> list[Any]:
+    account = hold.account
+    return [account.kind.value, account.key_id, account.period, hold.amount, hold.limit]
+
+
+def _to_hold(stated: Sequence[Any]) -> Hold:
+    kind, key_id, period, amount, limit = stated
+    return Hold(Account(kind=Kind(kind), key_id=key_id, period=period), amount, limit)
+
+
+def _from_key_limits(limits: KeyLimits) -> str | None:
+    stated = asdict(limits) | {"budget": _money(limits.budget)}
+    given = {name: value for name, value in stated.items() if value is not None}
+    return _dump(given) if given else None
+
+
+def _to_key_limits(text: str) -> KeyLimits:
+    stated = json.loads(text)
+    return KeyLimits(**stated | {"budget": _money_or_none(stated.get("budget"))})
+
+
+def _money(dollars: Decimal | None) -> str | None:
+    return None if dollars is None else str(dollars)
+
+
+def _money_or_none(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 def _from_usage(usage: Usage | None) -> Item:

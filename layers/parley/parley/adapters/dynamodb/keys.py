@@ -267,6 +267,40 @@ def ledger_lines(tenant: str, day: date) -> tuple[Range, ...]:
     )
 
 
+def account(tenant: str, name: str) -> Key:
+    """What is taken of one limit of a tenant; that of a minute's tokens is in the transient table.
+
+    Each has a partition of its own, as every turn writes to it twice.
+    """
+    return Key(f"{_tenant(tenant)}#B#{_name(name)}", "account")
+
+
+def holder(tenant: str, since: datetime, turn: MessageId) -> Key:
+    """The note that a turn holds something until it is settled."""
+    return Key(f"{_tenant(tenant)}#H", f"{timestamp(since)}#{turn.number:016}")
+
+
+def holders(tenant: str, before: datetime) -> Range:
+    """The notes of turns that were begun before a moment, the oldest first."""
+    return Range(f"{_tenant(tenant)}#H", "0", timestamp(before))
+
+
+def held(sort_key: str) -> tuple[MessageId, datetime]:
+    """The turn that such a note is of, and since when it holds something."""
+    since, _, turn = sort_key.partition("#")
+    return MessageId.from_number(int(turn)), datetime.fromisoformat(since)
+
+
+def rollup(tenant: str, day: date) -> Key:
+    """The sums of a tenant's day in UTC."""
+    return Key(f"{_tenant(tenant)}#R", day.isoformat())
+
+
+def rollups(tenant: str, first: date, last: date) -> Range:
+    """The sums of a tenant's days in UTC, both ends included."""
+    return Range(f"{_tenant(tenant)}#R", first.isoformat(), last.isoformat())
+
+
 def ledger_turn(sort_key: str) -> MessageId:
     """The turn that a ledger line is of."""
     return MessageId.from_number(int(sort_key))

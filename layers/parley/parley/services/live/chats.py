@@ -29,7 +29,7 @@ from parley.domain.sockets import (
     Refuse,
     UserCreated,
 )
-from parley.domain.tenants import Caller, TenantSuspended
+from parley.domain.tenants import UNLIMITED, Caller, TenantSuspended
 from parley.ports import (
     Clock,
     Connections,
@@ -272,7 +272,13 @@ class LiveChats:
             raise Unauthenticated("The credential of this connection isn't valid any more.")
         if tenant.suspended_at is not None and not proven:
             raise TenantSuspended(SUSPENDED)
-        return Caller(tenant, connection.key_id, connection.kind, connection.token_user)
+        return Caller(
+            tenant,
+            connection.key_id,
+            connection.kind,
+            connection.token_user,
+            limits=key.limits if key else UNLIMITED,
+        )
 
     async def _tell(
         self,

@@ -33,6 +33,11 @@ class Assembly:
                 self._calls.setdefault(delta.index, []).append(delta)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing has come yet."""
+        return not (self._text or self._reasoning or self._calls)
+
+    @property
     def text(self) -> str:
         """What the reply says."""
         return "".join(self._text)

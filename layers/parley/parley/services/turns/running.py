@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from parley.domain.conversations import Message, Status
 from parley.domain.errors import (
@@ -39,6 +40,7 @@ from parley.services.observation import TurnWatch
 from parley.services.turns.deltas import Assembly, in_pieces
 from parley.services.turns.journal import Journal
 from parley.services.turns.recovery import INTERRUPTED, stored
+from parley.services.turns.reserving import estimated, prompt_tokens
 from parley.services.turns.turn import Turn, is_text_only
 
 log = logging.getLogger(__name__)
@@ -93,6 +95,8 @@ class Running(Turn):
             store, clock, self._tenant, plan.reply.id, text_only=is_text_only(plan.reply)
         )
         self._is_full = asyncio.Event()
+        self._began = clock.monotonic()
+        self._first_token_ms: int | None = None
         self._accepted = False
         self._completed: Completed | None = None
         self._route: ModelRoute | None = None
@@ -158,6 +162,8 @@ class Running(Turn):
                         self._completed = event
 
     def _add(self, delta: Delta) -> None:
+        if self._first_token_ms is None:
+            self._first_token_ms = self._elapsed_ms()
         self._kept.add(delta)
         self._journal.add(delta)
         self._events.put_nowait(delta)
@@ -235,6 +241,38 @@ class Running(Turn):
             ended_at=self._clock.now(),
         )
 
+    def _record(self, reply: Message) -> UsageRecord:
+        """The ledger's line.
+
+        Where the model told no usage, as of a reply that broke off, it is estimated from what came.
+        """
+        now, route = self._clock.now(), self._route
+        usage = reply.usage
+        if usage is None and self._accepted:
+            usage = estimated(prompt_tokens(self._plan.request), self._kept)
+        cost: Decimal | None = Decimal(0)
+        if usage is not None:
+            cost = route.cost(usage, now) if route else None
+        return UsageRecord(
+            tenant=self._tenant,
+            user=self._plan.user,
+            key_id=self._plan.caller.key_id,
+            dialect=self._plan.dialect,
+            turn=reply.id,
+            model=reply.model or self._plan.request.model,
+            status=reply.status,
+            usage=usage,
+            at=now,
+            route=route.label if route else None,
+            estimated=usage is not None and reply.usage is None,
+            cost=cost,
+            first_token_ms=self._first_token_ms,
+            duration_ms=self._elapsed_ms(),
+        )
+
+    def _elapsed_ms(self) -> int:
+        return round((self._clock.monotonic() - self._began) * 1000)
+
     async def _settle(
         self, reply: Message, error: ParleyError | None
     ) -> tuple[Message, ParleyError | None]:
@@ -246,18 +284,7 @@ class Running(Turn):
         Raises:
             StoreUnavailable: it can't be settled for so long that others take it for dead.
         """
-        record = UsageRecord(
-            tenant=self._tenant,
-            user=self._plan.user,
-            key_id=self._plan.caller.key_id,
-            dialect=self._plan.dialect,
-            turn=reply.id,
-            model=reply.model or self._plan.request.model,
-            status=reply.status,
-            usage=reply.usage,
-            at=self._clock.now(),
-            route=self._route.label if self._route else None,
-        )
+        record = self._record(reply)
         for pause in (*self._settle_pauses, None):
             try:
                 last = await self._journal.last() if self._plan.is_told_again else None

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from parley.domain.conversations import (
     MAX_TEXT_BYTES,
@@ -23,8 +23,10 @@ from parley.domain.errors import (
     NotFound,
     TurnInProgress,
 )
+from parley.domain.holds import Kind, NoRoom
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
 from parley.domain.once import Done, Once, Repeated
+from parley.domain.routes import ModelRoute
 from parley.domain.tenants import Caller
 from parley.domain.tools import ToolResult
 from parley.domain.turns import (
@@ -33,13 +35,17 @@ from parley.domain.turns import (
     CompletionRequest,
     Options,
 )
-from parley.ports import Clock, ConversationStore, Ids, Model, Models
+from parley.ports import Clock, ConversationStore, Ids, Models
 from parley.services.context import budget, build_prompt, messages_to_read
-from parley.services.routing import Routing
+from parley.services.routing import RoutedModel, Routing
 from parley.services.tool_results import up_to_answered
 from parley.services.turns.recovery import Recovery
+from parley.services.turns.reserving import refusal, reserved
 from parley.services.turns.running import SETTLE_PAUSES, Plan, Running
 from parley.services.turns.turn import ToldAgain, Turn, error_of
+from parley.telemetry import spans
+
+T = TypeVar("T")
 
 NOTHING: Mapping[str, Any] = {}
 
@@ -53,8 +59,13 @@ class _Choice:
     """The model that answers: the tenant's name for it, and where that leads."""
 
     name: str
-    model: str
-    back_end: Model
+    routes: tuple[ModelRoute, ...]
+    back_end: RoutedModel
+
+    @property
+    def model(self) -> str:
+        """The likeliest back end's own name for it."""
+        return self.routes[0].model
 
 
 class Turns:
@@ -140,16 +151,26 @@ class Turns:
         asked = replace(request, model=choice.model)
         choice.back_end.check(asked)
         owner = caller.owner(user)
-        origin = Origin(dialect=dialect, key_id=caller.key_id, user=owner, telling=telling)
+        origin = self._reserved(
+            Origin(dialect=dialect, key_id=caller.key_id, user=owner, telling=telling),
+            caller,
+            choice,
+            asked,
+            times=times,
+        )
         replies = [self._pending(choice.name, origin) for _ in range(times)]
         await self._admitted()
         beginning = asyncio.ensure_future(
-            self._store.begin_completions(caller.scope, replies, once=once)
+            self._with_room(
+                caller, lambda: self._store.begin_completions(caller.scope, replies, once=once)
+            )
         )
-        if once is not None:  # only who is the first may ask the model
+        if once is not None or origin.holds:  # only who is the first, and has room, may ask
             try:
                 await beginning
             except Repeated as repeated:
+                if once is None:
+                    raise
                 return await self._again(caller, once, repeated.done)
         turns = [
             self._run(
@@ -245,18 +266,26 @@ class Turns:
             options=options,
             briefing=briefing,
         )
-        origin = Origin(dialect=dialect, key_id=caller.key_id, user=head.user, telling=telling)
+        origin = self._reserved(
+            Origin(dialect=dialect, key_id=caller.key_id, user=head.user, telling=telling),
+            caller,
+            choice,
+            request,
+        )
         try:
-            _, reply = await self._store.append_turn(
-                head,
-                text=text,
-                model=choice.name,
-                at=self._clock.now(),
-                product_ids=product_ids,
-                tool_results=tool_results,
-                origin=origin,
-                once=once,
-                alone=caller.tenant.turns.one_at_a_time,
+            _, reply = await self._with_room(
+                caller,
+                lambda: self._store.append_turn(
+                    head,
+                    text=text,
+                    model=choice.name,
+                    at=self._clock.now(),
+                    product_ids=product_ids,
+                    tool_results=tool_results,
+                    origin=origin,
+                    once=once,
+                    alone=caller.tenant.turns.one_at_a_time,
+                ),
             )
         except Repeated as repeated:
             if once is None:
@@ -315,17 +344,22 @@ class Turns:
         """
         _check_size(text)
         head, newest, choice = await self._read(caller, conversation, None)
-        _request(head, newest, text=text, choice=choice)
-        origin = Origin(dialect=dialect, key_id=caller.key_id, user=head.user)
+        request = _request(head, newest, text=text, choice=choice)
+        origin = self._reserved(
+            Origin(dialect=dialect, key_id=caller.key_id, user=head.user), caller, choice, request
+        )
         try:
-            said, reply = await self._store.append_turn(
-                head,
-                text=text,
-                model=choice.name,
-                at=self._clock.now(),
-                origin=origin,
-                once=once,
-                alone=caller.tenant.turns.one_at_a_time,
+            said, reply = await self._with_room(
+                caller,
+                lambda: self._store.append_turn(
+                    head,
+                    text=text,
+                    model=choice.name,
+                    at=self._clock.now(),
+                    origin=origin,
+                    once=once,
+                    alone=caller.tenant.turns.one_at_a_time,
+                ),
             )
         except Repeated as repeated:
             if once is None:
@@ -429,9 +463,49 @@ class Turns:
             raise error_of(turn.reply)
         return turn
 
+    def _reserved(
+        self,
+        origin: Origin,
+        caller: Caller,
+        choice: _Choice,
+        request: CompletionRequest,
+        *,
+        times: int = 1,
+    ) -> Origin:
+        return reserved(
+            origin,
+            caller,
+            choice.routes,
+            request,
+            window=choice.back_end.largest_window,
+            at=self._clock.now(),
+            times=times,
+        )
+
+    async def _with_room(self, caller: Caller, begin: Callable[[], Awaitable[T]]) -> T:
+        """Begin turns; where there is no room, once more when what dead turns hold is released.
+
+        Raises:
+            RateLimited: there is no room for what they hold; nothing was stored.
+        """
+        try:
+            return await begin()
+        except NoRoom as full:
+            no_room = full
+        if no_room.hold.account.kind is not Kind.TOKENS and await self._recovery.release_dead(
+            caller.tenant.id
+        ):
+            try:
+                return await begin()
+            except NoRoom as full:
+                no_room = full
+        if no_room.hold.account.kind is Kind.BUDGET:
+            spans.measure("BudgetRefusals", 1)
+        raise refusal(no_room, self._clock.now()) from no_room
+
     def _choose(self, caller: Caller, name: str) -> _Choice:
         routes = caller.tenant.routes(name)
-        return _Choice(name, routes[0].model, self._routing.model(routes))
+        return _Choice(name, routes, self._routing.model(routes))
 
     async def _read(
         self,
