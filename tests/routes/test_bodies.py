@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.intrinsics import Evaluator
-from local.routes import routes
+from local.routes import ANY, routes
 from parley import bootstrap
 from parley.dialects import registry
 from parley.edge.body import MOST_LEVELS, MOST_VALUES
@@ -38,15 +38,14 @@ BOMBS = {
 }
 
 
-HANDLERS = {
-    (route.method, route.resource): route.function
-    for route in routes(TEMPLATE, Evaluator(TEMPLATE))
-}
+DECLARED = routes(TEMPLATE, Evaluator(TEMPLATE))
+HANDLERS = {(route.method, route.resource): route.function for route in DECLARED}
 
 
 def post(name: str, body: str) -> tuple[int, Any]:
     """What the function of this event file answers to this body instead of the file's."""
-    declared = HANDLERS["POST", EVENTS[name]["resource"]]
+    resource = EVENTS[name]["resource"]
+    declared = HANDLERS.get(("POST", resource)) or HANDLERS[ANY, resource]
     handler = getattr(importlib.import_module(declared.module), declared.attribute)
     headers = {"Content-Type": "application/json"}
     event = EVENTS[name] | {"body": body, "isBase64Encoded": False}
