@@ -12,11 +12,10 @@ import pytest
 from parley import bootstrap
 from parley.adapters.dynamodb.completions import DynamoCompletions
 from parley.adapters.models.scripted import ScriptedModel
-from parley.dialects.registry import DIALECTS
 from parley.domain.conversations import Conversation, Scope
 from parley.domain.ids import ConversationId
 from parley.domain.once import Once
-from parley.domain.tenants import Limits, Tenant
+from parley.domain.tenants import SCOPES, Limits, Tenant
 from parley.domain.turns import CompletionRequest, ModelEvent
 from parley.edge import once as edge
 from tests.routes.conftest import NOW, ROOT, Invoke, Reply
@@ -25,9 +24,9 @@ from tests.support.completions import kept
 KEY = {"Idempotency-Key": "order-66"}
 
 POSTED = sorted(
-    f"{dialect.name}/{file.stem}"
-    for dialect in DIALECTS
-    for file in (ROOT / "events" / dialect.name).glob("*.json")
+    f"{dialect}/{file.stem}"
+    for dialect in SCOPES
+    for file in (ROOT / "events" / dialect).glob("*.json")
     if json.loads(file.read_text())["httpMethod"] == "POST"
 )
 TURNS = {
@@ -309,10 +308,8 @@ def test_a_request_waits_for_the_first_ones_answer(
 
 
 def test_a_request_that_failed_may_be_tried_again(invoke: Invoke) -> None:
-    """With another user in its place, since what it asks for must stay the same."""
-    unknown = {"user": "nobody"}
     for _ in range(2):
-        reply = invoke("apps/rate_message", headers=KEY, **unknown)
+        reply = invoke("apps/rate_message", headers=KEY, fields={"user": "nobody"})
         assert reply.status == 404
         assert "idempotent-replayed" not in reply.headers
         assert "x-should-retry" not in reply.headers
