@@ -71,7 +71,7 @@ class World:
 
     def instance(self) -> LiveChats:
         """Another function instance over the same world."""
-        caller = Caller(self.tenant, self.key.id, KeyKind.TEST)
+        caller = Caller(self.tenant, self.key.id, KeyKind.TEST, scopes=self.key.scopes)
         credentials: Credentials = OneKey(caller)  # type: ignore[assignment]  # all that is used
         return LiveChats(
             credentials=credentials,

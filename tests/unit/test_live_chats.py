@@ -18,7 +18,7 @@ from parley.domain.errors import (
 )
 from parley.domain.ids import ConversationId
 from parley.domain.sockets import Answer, Greet, Job
-from parley.domain.tenants import Limits
+from parley.domain.tenants import Limits, OutOfScope
 from parley.domain.turns import LEASE_SECONDS
 from tests.support.clock import ManualClock
 from tests.support.live import World, kinds, script, text
@@ -262,6 +262,30 @@ async def test_a_revoked_key_takes_no_messages(world: World) -> None:
     await world.directory.put_key(replace(world.key, revoked_at=world.clock.now()))
     await world.say("Hello")
     assert world.heard()[-1]["code"] == "invalid_api_key"
+
+
+async def test_an_expired_key_takes_no_messages(world: World) -> None:
+    chat = await world.begin()
+    await world.connect(chat)
+    await world.directory.put_key(replace(world.key, expires_at=world.clock.now()))
+    await world.say("Hello")
+    assert world.heard()[-1]["code"] == "invalid_api_key"
+
+
+async def test_a_suspended_tenants_connections_take_no_messages(world: World) -> None:
+    chat = await world.begin()
+    await world.connect(chat)
+    await world.directory.put_tenant(replace(world.tenant, suspended_at=world.clock.now()))
+    await world.say("Hello")
+    assert world.heard()[-1]["code"] == "tenant_suspended"
+
+
+async def test_a_key_for_other_apis_is_not_let_in(world: World) -> None:
+    chat = await world.begin()
+    world.key = replace(world.key, scopes=frozenset({"openai"}))
+    world.chats = world.instance()
+    with pytest.raises(OutOfScope):
+        await world.connect(chat)
 
 
 # Who is let in ----------------------------------------------------------------------------------
