@@ -11,6 +11,7 @@ from parley.adapters.dynamodb import items, keys
 from parley.adapters.dynamodb.client import Database, Tables, put
 from parley.domain.apps import App, InputField, InputKind
 from parley.domain.conversations import Parameters
+from parley.domain.errors import Conflict
 from parley.domain.routes import ModelRoute, Price, TimeLimits
 from parley.domain.tenants import ApiKey, KeyKind, Limits, Tenant
 from tests.support.stores import Stores
@@ -172,3 +173,45 @@ async def test_what_is_unknown_is_none(stores: Stores) -> None:
     assert await stores.directory.get_key(stores.tenant, "unknown") is None
     assert await stores.directory.find_key("unknown") is None
     assert await stores.directory.get_tenant(stores.tenant) is None
+
+
+async def test_a_tenants_and_a_keys_end_are_read_as_they_were_put(stores: Stores) -> None:
+    now = stores.clock.now()
+    tenant = replace(a_tenant(stores), suspended_at=now, deleted_at=now, revision=7)
+    key = replace(a_key(stores), expires_at=now, scopes=frozenset({"apps", "openai"}))
+    await stores.directory.put_tenant(tenant)
+    await stores.directory.put_key(key)
+    assert await stores.directory.get_tenant(tenant.id) == tenant
+    assert await stores.directory.find_key(key.digest) == key
+    for_nothing = replace(key, scopes=frozenset())
+    await stores.directory.put_key(for_nothing)
+    assert await stores.directory.get_key(key.tenant, key.id) == for_nothing
+
+
+async def test_a_tenant_is_created_once_changed_in_order_and_removed(stores: Stores) -> None:
+    directory, tenant = stores.directory, a_tenant(stores)
+    await directory.create_tenant(tenant)
+    with pytest.raises(Conflict):
+        await directory.create_tenant(tenant)
+    second = replace(tenant, limits=Limits(), revision=2)
+    await directory.change_tenant(second)
+    for outdated in (tenant, second, replace(tenant, revision=4)):
+        with pytest.raises(Conflict):
+            await directory.change_tenant(outdated)
+    assert [each for each in await directory.list_tenants() if each.id == tenant.id] == [second]
+    await directory.remove_tenant(tenant.id)
+    assert tenant.id not in [each.id for each in await directory.list_tenants()]
+    assert await directory.get_tenant(tenant.id) is None
+    with pytest.raises(Conflict):
+        await directory.change_tenant(replace(second, revision=3))
+
+
+async def test_keys_are_listed_by_age_and_put_together(stores: Stores) -> None:
+    old = a_key(stores)
+    stores.clock.advance(1)
+    new = replace(
+        old, id="a-key", digest=f"new-digest-of-{stores.tenant}", created_at=stores.clock.now()
+    )
+    await stores.directory.put_key(new, old)
+    assert await stores.directory.list_keys(stores.tenant) == (old, new)
+    assert await stores.directory.list_keys(f"{stores.tenant}-other") == ()
