@@ -41,9 +41,7 @@ class DynamoDirectory:
     def list_tenants(self) -> tuple[Tenant, ...]:
         """All tenants: a query of their list, then the tenants in batches."""
         listed = self._database.query(self._table, keys.list_of_tenants())
-        found = self._database.get_many(
-            self._table, (keys.tenant(entry["id"]) for entry in listed)
-        )
+        found = self._database.get_many(self._table, (keys.tenant(entry["id"]) for entry in listed))
         tenants = [items.to_tenant(item) for item in found.values()]
         return tuple(sorted(tenants, key=lambda tenant: tenant.id))
 
