@@ -44,18 +44,22 @@ KINDS: Mapping[str, Kind] = {
     "message_id": Kind.MESSAGE,
     "session_id": Kind.CONVERSATION,
     "task_id": Kind.MESSAGE,
+    "turnId": Kind.MESSAGE,
     "user": Kind.USER,
     "user_id": Kind.USER,
 }
 """Parameters and body fields that name something which belongs to somebody."""
 
 PLAIN: Mapping[str, Any] = {
+    "Idempotency-Key": "",
+    "last-event-id": 0,
     "limit": 10,
     "metadata": {},
     "model": "wesen-chat-v1",
     "offset": 0,
     "order": "asc",
     "sort_by": "-created_at",
+    "starting_after": 0,
 }
 """Parameters that don't, and what to send where they are required."""
 

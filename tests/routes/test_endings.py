@@ -95,26 +95,27 @@ def last(told: Reply) -> Mapping[str, Any]:
     return found
 
 
+def words(event: Mapping[str, Any], *fields: str) -> tuple[Any, ...]:
+    return tuple(event.get(field) for field in fields)
+
+
 def ending(route: str, told: Reply) -> Any:
     """What a stream says of how its reply ended."""
     event = last(told)
     match route.partition("/")[0]:
         case "apps":
-            words = ("event", "reply_status", "finish_reason", "code")
-            return tuple(event.get(word) for word in words)
+            return words(event, "event", "reply_status", "finish_reason", "code")
         case "consultant":
-            words = ("status", "finish_reason", "code")
-            return event["type"], *(event["data"].get(word) for word in words)
+            return event["type"], *words(event["data"], "status", "finish_reason", "code")
         case "personas":
-            words = ("type", "status", "finish_reason", "code")
-            return tuple(event.get(word) for word in words)
+            return words(event, "type", "status", "finish_reason", "code")
     if "error" in event:
         return "error", event["error"]["code"], "[DONE]" in told.text
     [choice] = event["choices"]
     return choice["finish_reason"], choice.get("status"), "[DONE]" in told.text
 
 
-ENDINGS: Mapping[str, Mapping[str, Any]] = {
+ENDINGS: dict[str, Mapping[str, Any]] = {
     "apps/create_message": {
         "completed": ("message_end", "completed", "stop", None),
         "length": ("message_end", "completed", "length", None),

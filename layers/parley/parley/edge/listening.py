@@ -11,13 +11,10 @@ from starlette.responses import Response
 from parley.dialects.wire import Telling, Wire
 from parley.domain.conversations import Message
 from parley.domain.once import Once
-from parley.edge.sse import event_stream
+from parley.edge.sse import TURN_HEADER, event_stream
 from parley.services.turns import Turn
 
 T = TypeVar("T")
-
-TURN_HEADER = "x-parley-turn"
-"""Has the id of the turn that a stream tells."""
 
 
 class Listener:

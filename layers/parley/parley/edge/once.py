@@ -4,10 +4,11 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from fastapi import Request
 from starlette.responses import Response
@@ -26,6 +27,24 @@ PATIENCE_SECONDS = 20.0
 """How long another request of the same key waits for the first one's answer."""
 
 POLL_SECONDS = 0.25
+
+PARAMETER: Mapping[str, Any] = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": (
+        "Makes the request happen once: sent again within 24 hours with the same key, it gets the "
+        "first answer, with the header `idempotent-replayed`. The same key with another request is "
+        "a 422."
+    ),
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": LONGEST_KEY,
+        "pattern": "^[!-~]+$",
+    },
+}
+"""The key, as the OpenAPI document describes it."""
 
 _KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
 

@@ -26,6 +26,7 @@ from starlette.types import Message, Scope
 from parley.bootstrap import services
 from parley.dialects import Dialect
 from parley.domain.errors import (
+    BudgetExhausted,
     Conflict,
     Forbidden,
     InvalidRequest,
@@ -42,7 +43,7 @@ from parley.domain.tenants import Caller
 from parley.edge.body import check_shape
 from parley.edge.errors import invalid, render
 from parley.edge.observed import label
-from parley.edge.once import KEPT_WHOLE, Keeping, answered_once, found, once_of
+from parley.edge.once import KEPT_WHOLE, PARAMETER, Keeping, answered_once, found, once_of
 from parley.edge.statuses import BodyTooLarge, status_of
 from parley.services.limits import Allowance, LimitReached
 from parley.services.routing import watch
@@ -201,6 +202,15 @@ class _Route(APIRoute):
     begins_turns: ClassVar[bool] = False
     scope: ClassVar[str | None] = None
     keeping: ClassVar[Keeping] = KEPT_WHOLE
+    takes_keys: ClassVar[bool] = True
+    """Whether what is posted may come again with an idempotency key."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **how: Any) -> None:
+        super().__init__(path, endpoint, **how)
+        if "POST" in (self.methods or ()) and self.takes_keys:
+            described = self.openapi_extra or {}
+            several = [each for each in described.get("parameters", ()) if each is not PARAMETER]
+            self.openapi_extra = {**described, "parameters": [*several, PARAMETER]}
 
     async def serve(self, request: Request, answer: _Answer) -> Response:
         """Learn who is calling, count the request, and answer it.
@@ -272,6 +282,8 @@ class _Route(APIRoute):
         response = render(self.dialect, error)
         if isinstance(error, LimitReached):
             request.state.allowance = error.allowance
+        if isinstance(error, BudgetExhausted):
+            response.headers["x-should-retry"] = "false"  # or OpenAI's clients would, twice
         if error.is_told_again and request.state.once is not None:
             request.state.is_replayed = True
             response.headers["x-should-retry"] = "false"  # which OpenAI's clients go by
@@ -279,6 +291,8 @@ class _Route(APIRoute):
 
 
 class _OperatorRoute(_Route):
+    takes_keys = False
+
     async def serve(self, request: Request, answer: _Answer) -> Response:
         """Answer whom IAM has let in, and note in the request's line who has done what to whom."""
         operator = _operator(request.scope)
@@ -292,6 +306,8 @@ class _OperatorRoute(_Route):
 
 
 class _PublicRoute(_Route):
+    takes_keys = False
+
     async def serve(self, request: Request, answer: _Answer) -> Response:
         """Answer everybody."""
         return await answer(await _readable(request, self.dialect))

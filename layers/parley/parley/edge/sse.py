@@ -15,9 +15,20 @@ KEEP_ALIVE = b": ping\n"
 
 NO_MORE: Mapping[str, str] = {}
 
+TURN_HEADER = "x-parley-turn"
+"""Has the id of the turn that a stream tells."""
+
+TELLS_TURN: dict[str, Any] = {
+    TURN_HEADER: {
+        "description": "The turn's id: what to stop it by, and to hear it on where it is lost.",
+        "schema": {"type": "string"},
+    }
+}
+
 STREAMED: dict[str, Any] = {
     "description": "The reply, at once or, where a stream was asked for, as server-sent events.",
     "content": {"text/event-stream": {}},
+    "headers": TELLS_TURN,
 }
 """What a route that can stream says of its 200 in the OpenAPI document."""
 
