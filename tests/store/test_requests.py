@@ -98,6 +98,7 @@ async def test_who_holds_a_request_for_too_long_is_replaced(stores: Stores) -> N
     stores.clock.advance(HELD.total_seconds() - 0.000_001)
     assert await hold(stores, once) is not None
     stores.clock.advance(0.000_001)
+    assert await stores.requests.find(once) == Done(fingerprint="asked")
     assert await hold(stores, once) is None
     assert await hold(stores, once) == held(stores)
 
@@ -217,6 +218,15 @@ async def test_an_answered_request_begins_nothing(stores: Stores) -> None:
         assert refused.value.done == Done(fingerprint="asked", answer=ANSWER)
 
 
+async def test_an_answer_that_comes_after_a_day_is_all_that_is_known(stores: Stores) -> None:
+    once = stores.once()
+    await hold(stores, once)
+    await begin(stores, once)
+    stores.clock.advance(DAY)
+    await stores.requests.answered(once, ANSWER)
+    assert await stores.requests.find(once) == Done(fingerprint="asked", answer=ANSWER)
+
+
 async def test_nothing_of_a_forgotten_request_is_left(stores: Stores) -> None:
     once = stores.once()
     await hold(stores, once)
@@ -251,6 +261,14 @@ async def test_a_request_that_is_held_begins_its_turn(stores: Stores) -> None:
     await hold(stores, once)
     _, reply = await stores.append(talk, once=once)
     await stores.requests.release(once)
+    known = await stores.requests.find(once)
+    assert known == Done(fingerprint="asked", conversation=talk.id, turns=(reply.id,))
+
+
+async def test_a_request_that_began_a_turn_is_answered_by_that_alone(stores: Stores) -> None:
+    once, talk = stores.once(), await stores.begin()
+    _, reply = await stores.append(talk, once=once)
+    await stores.requests.answered(once, ANSWER)
     known = await stores.requests.find(once)
     assert known == Done(fingerprint="asked", conversation=talk.id, turns=(reply.id,))
 

@@ -32,9 +32,7 @@ class MemoryRequests:
             known = self._find(once)
             if known is None:
                 known = Done(fingerprint=once.fingerprint)
-            elif not _is_undone(known, once) or (
-                known.held_until is not None and known.held_until > self._clock.now()
-            ):
+            elif not _is_undone(known, once) or known.held_until is not None:
                 return known
             self._keep(once, replace(known, held_until=until))
             return None
@@ -43,7 +41,7 @@ class MemoryRequests:
         """Keep what a request was answered with."""
         with self.lock:
             known = self._find(once) or Done(fingerprint=once.fingerprint)
-            if known.fingerprint == once.fingerprint and known.answer is None:
+            if _is_undone(known, once):
                 self._keep(once, replace(known, answer=answer))
 
     async def release(self, once: Once) -> None:
@@ -81,8 +79,13 @@ class MemoryRequests:
             self._keep(once, done)
 
     def _find(self, once: Once) -> Done | None:
-        forgotten_at, done = self._known.get((once.tenant, once.name), (None, None))
-        return None if forgotten_at is None or forgotten_at <= self._clock.now() else done
+        now = self._clock.now()
+        forgotten_at, done = self._known.get((once.tenant, once.name), (now, None))
+        if done is None or forgotten_at <= now:
+            return None
+        if done.held_until is not None and done.held_until <= now:
+            return replace(done, held_until=None)
+        return done
 
     def _keep(self, once: Once, done: Done) -> None:
         self._known[once.tenant, once.name] = (self._clock.now() + REMEMBERED_FOR, done)

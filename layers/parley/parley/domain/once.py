@@ -34,7 +34,7 @@ class Done:
     answer: Answer | None = None
     """What it was answered with, where it didn't begin a turn."""
     held_until: datetime | None = None
-    """Who answers it now has until then; after that another may."""
+    """Who answers it now has until then; None where nobody does, or has for too long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

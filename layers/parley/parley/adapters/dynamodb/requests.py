@@ -71,22 +71,27 @@ class DynamoRequests:
     @in_thread
     def answered(self, once: Once, answer: Answer) -> None:
         """Keep an answer, unless there is one: one write, and before it a long one's parts."""
-        key = keys.once(once.tenant, once.name)
+        key, now = keys.once(once.tenant, once.name), {"now": self._now()}
         expiry: Item = {"expires_at": self._expiry()}
         text, parts = texts.store(key, answer.body)
         self._database.put_many(self._table, ((part, {**item, **expiry}) for part, item in parts))
-        changes, values = assignments(
-            {
-                "fingerprint": once.fingerprint,
-                "status": answer.status,
-                "media_type": answer.media_type,
-                **text,
-                **expiry,
-            }
-        )
-        first = f"attribute_not_exists(#pk) OR ({_IS_UNDONE})"
-        with suppress(ConditionFailed):
-            self._database.write(update(self._table, key, changes, values, condition=first))
+        item: Item = {
+            "fingerprint": once.fingerprint,
+            "status": answer.status,
+            "media_type": answer.media_type,
+            **text,
+            **expiry,
+        }
+        changes, values = assignments(item)
+        is_first = f"attribute_not_exists(#pk) OR (#expires_at > :now AND {_IS_UNDONE})"
+        try:
+            self._database.write(
+                update(self._table, key, changes, {**values, **now}, condition=is_first)
+            )
+        except ConditionFailed as refusal:
+            if not self._is_alive(refusal.found[0]):
+                with suppress(ConditionFailed):
+                    self._database.write(put(self._table, key, item, condition=_IS_NEW, values=now))
 
     @in_thread
     def release(self, once: Once) -> None:
@@ -160,7 +165,7 @@ class DynamoRequests:
 
     def done(self, item: Item) -> Done:
         """What a request's item says; where the answer is long, its parts are read."""
-        conversation, held_until = item.get("conversation"), item.get("held_until")
+        conversation = item.get("conversation")
         answer = None
         if "status" in item:
             body = texts.read(self._database, self._table, [item])[keys.of(item)]
@@ -170,7 +175,9 @@ class DynamoRequests:
             conversation=ConversationId(conversation) if conversation is not None else None,
             turns=tuple(map(MessageId.from_number, json.loads(item.get("turns", "[]")))),
             answer=answer,
-            held_until=datetime.fromisoformat(held_until) if held_until else None,
+            held_until=(
+                datetime.fromisoformat(item["held_until"]) if self._is_held(item) else None
+            ),
         )
 
     # Parts of the above -------------------------------------------------------------------------
@@ -208,8 +215,12 @@ class DynamoRequests:
     def _is_free(self, item: Item, once: Once) -> bool:
         """Whether the holder's place of this request's item is to be had."""
         is_undone = "turns" not in item and "status" not in item
+        is_the_same: bool = item["fingerprint"] == once.fingerprint
+        return is_the_same and is_undone and not self._is_held(item)
+
+    def _is_held(self, item: Item) -> bool:
         is_held: bool = item.get("held_until", "") > self._moment()
-        return item["fingerprint"] == once.fingerprint and is_undone and not is_held
+        return is_held
 
     def _is_alive(self, item: Item | None) -> TypeGuard[Item]:
         return item is not None and item["expires_at"] > self._clock.now().timestamp()
