@@ -241,7 +241,7 @@ def on_dynamodb(client: "DynamoDBClient", tables: Tables, clock: ManualClock) ->
 
     def settled(tenant: str) -> list[int]:
         pages = client.get_paginator("scan").paginate(TableName=tables.ledger)
-        lines = (item for page in pages for item in page["Items"])
+        lines = (item for page in pages for item in page["Items"] if "dialect" in item)
         prefix = f"T#{tenant}#"
         return sorted(int(line["sk"]["S"]) for line in lines if line["pk"]["S"].startswith(prefix))
 

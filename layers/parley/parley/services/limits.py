@@ -73,15 +73,31 @@ class Limits:
         return admission
 
     async def admit(self, caller: Caller) -> Allowance:
-        """Count one request of this caller's tenant.
+        """Count one request of this caller's tenant, and of its key where that has a limit.
+
+        The key goes first: what it is refused must not use up what the tenant's other keys may.
+        What the tenant is refused is counted against the key alone, in a window in which nothing
+        more of the tenant's is admitted anyway.
+
+        Returns:
+            The tighter of the two.
 
         Raises:
-            LimitReached: the tenant has used up this minute's requests; it wasn't counted.
+            LimitReached: this minute's requests are used up.
         """
-        limit = caller.tenant.limits.requests_per_minute
-        admitted, remaining, resets_in = await self._counter.admit(
-            f"{caller.tenant.id}#requests", limit=limit, window=WINDOW
-        )
+        tenant = caller.tenant
+        of_key: Allowance | None = None
+        if caller.limits.requests_per_minute is not None:
+            of_key = await self._count(
+                f"{tenant.id}#requests#{caller.key_id}", caller.limits.requests_per_minute
+            )
+        of_tenant = await self._count(f"{tenant.id}#requests", tenant.limits.requests_per_minute)
+        if of_key is not None and of_key.remaining < of_tenant.remaining:
+            return of_key
+        return of_tenant
+
+    async def _count(self, name: str, limit: int) -> Allowance:
+        admitted, remaining, resets_in = await self._counter.admit(name, limit=limit, window=WINDOW)
         # Windows end on whole minutes: the nearest is meant, however long the counter took.
         resets_at = round((self._clock.now().timestamp() + resets_in) / WINDOW) * WINDOW
         allowance = Allowance(limit, remaining, resets_in, resets_at)

@@ -53,6 +53,10 @@ class TurnWatch:
             self._span.measure("TimeToFirstToken", self._waited_ms + took)
             self._span.attributes["model_first_token_ms"] = round(took, 1)
 
+    def spent(self, share: float) -> None:
+        """Note what share of the tenant's budget settled turns have used."""
+        self._span.measure("BudgetUsed", 100 * share)
+
     def ended(self, reply: Message, error: ParleyError | None) -> None:
         """Leave the line."""
         span = self._span

@@ -467,12 +467,12 @@ class DynamoConversations:
 
     @in_thread
     def release(self, tenant: str, turn: MessageId, *, since: datetime) -> bool:
-        """Give back what a turn holds: one read and one transaction."""
+        """Give back what a turn holds: one query and one transaction."""
         return self._accounts.release(tenant, turn, since)
 
     @in_thread
     def balance(self, tenant: str, account: Account) -> Balance:
-        """Read an account: one read."""
+        """Read an account: one query."""
         return self._accounts.balance(tenant, account)
 
     # Stateless completions ---------------------------------------------------------------------

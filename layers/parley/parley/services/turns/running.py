@@ -6,10 +6,11 @@ It runs in tasks of its own, so that its end doesn't depend on who is listening.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from parley.domain import holds
 from parley.domain.conversations import Message, Status
 from parley.domain.errors import (
     Conflict,
@@ -102,6 +103,7 @@ class Running(Turn):
         self._route: ModelRoute | None = None
         self._durable = asyncio.ensure_future(plan.durable) if plan.durable else None
         self._asking = asyncio.create_task(self._ask())
+        self._gauging = asyncio.create_task(self._gauge())
         self.seeing_through = asyncio.create_task(self._see_through())
         """Done when the turn is settled."""
 
@@ -161,6 +163,16 @@ class Running(Turn):
                     case Completed():
                         self._completed = event
 
+    async def _gauge(self) -> None:
+        """Tell how the tenant's budget stands, while the model is asked."""
+        budget = self._plan.caller.tenant.budget
+        if not budget:
+            return
+        account = holds.budget(self._clock.now())
+        with suppress(ParleyError):
+            balance = await self._store.balance(self._tenant, account)
+            self._watch.spent(balance.used / holds.units(budget))
+
     def _add(self, delta: Delta) -> None:
         if self._first_token_ms is None:
             self._first_token_ms = self._elapsed_ms()
@@ -182,6 +194,7 @@ class Running(Turn):
             reply, error = await self._settle(reply, error)
         except ParleyError as unsettled:
             error = error or unsettled
+        await self._gauging
         self._watch.ended(reply, error)
         self._events.put_nowait(Failed(reply, error) if error else Finished(reply))
 
