@@ -39,6 +39,7 @@ def of_functions(
             "AWS_ENDPOINT_URL_LAMBDA": front_door,
             "PARLEY_SOCKETS_ENDPOINT": front_door,
             "PARLEY_MODEL_PROBE": "embedded",
+            "PARLEY_ALLOWED_ORIGINS": "*",
         }
     return {**aws_client(inherited, aws_endpoint), **declared, **own}
 

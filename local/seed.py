@@ -26,6 +26,13 @@ _SCRIPTED_MODELS: Mapping[str, ModelRoute] = {
 _WIDE = Limits(requests_per_minute=100_000, messages_per_second=1_000, connections=1_000)
 _MANY_REQUESTS = Limits(requests_per_minute=100_000)
 
+DEVELOPERS_ORIGINS = frozenset(
+    f"http://{host}:{port}"
+    for host in ("localhost", "127.0.0.1")
+    for port in (3000, 4200, 5173, 8080)
+)
+"""Where the usual tools serve a page that is being made."""
+
 _TENANTS: Mapping[str, tuple[Mapping[str, ModelRoute], Limits]] = {
     "demo": (EMBEDDED_MODELS, _WIDE),
     "limited": (EMBEDDED_MODELS, Limits()),
@@ -120,4 +127,10 @@ async def seed_personas(personas: Personas) -> None:
 
 def _tenant(name: str) -> Tenant:
     models, limits = _TENANTS[name]
-    return Tenant(id=name, created_at=datetime.now(UTC), models=models, limits=limits)
+    return Tenant(
+        id=name,
+        created_at=datetime.now(UTC),
+        models=models,
+        limits=limits,
+        origins=DEVELOPERS_ORIGINS,
+    )

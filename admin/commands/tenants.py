@@ -86,6 +86,28 @@ async def limits(
     session.screen.facts(limits_of(found))
 
 
+@command(app, "origins")
+async def origins(
+    session: Session,
+    tenant: TenantId,
+    allowed: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ORIGIN...", help="Such as https://shop.example."),
+    ] = None,
+    *,
+    none: Annotated[bool, typer.Option("--none", help="Allow none any more.")] = False,
+) -> None:
+    """Say from which web pages browsers may use a tenant's keys, or show it.
+
+    The deployment's own list, AllowedOrigins in template.yaml, comes first.
+    """
+    if allowed or none:
+        found = await session.admin.tenants.set_origins(tenant, allowed or [])
+    else:
+        found = await session.admin.tenants.get(tenant)
+    session.screen.facts({"origins": sorted(found.origins)})
+
+
 @command(app, "suspend", asks=True)
 async def suspend(session: Session, tenant: TenantId) -> None:
     """Refuse a tenant's keys and tokens; its data stays."""

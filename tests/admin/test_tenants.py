@@ -60,6 +60,21 @@ def test_a_wrong_limit_is_named(program: Program, tenant: str, change: str, why:
     assert why in program.refused("tenants", "limits", tenant, change)
 
 
+def test_origins_are_allowed_shown_and_taken_back(program: Program, tenant: str) -> None:
+    shop, news = "https://shop.example", "http://localhost:3000"
+    assert program.do("tenants", "origins", tenant) == {"origins": []}
+    assert program.do("tenants", "origins", tenant, shop, news) == {"origins": [news, shop]}
+    assert program.do("tenants", "origins", tenant) == {"origins": [news, shop]}
+    assert program.do("tenants", "origins", tenant, "--none") == {"origins": []}
+
+
+@pytest.mark.parametrize("origin", ["*", "shop.example", "https://shop.example/", "HTTPS://A.B"])
+def test_what_no_browser_calls_an_origin_is_refused(
+    program: Program, tenant: str, origin: str
+) -> None:
+    assert "is no origin" in program.refused("tenants", "origins", tenant, origin)
+
+
 def test_a_tenant_is_suspended_and_resumed(program: Program, tenant: str) -> None:
     assert program.do("tenants", "suspend", tenant, "--yes")["status"] == "suspended"
     since = program.do("tenants", "show", tenant)["since"]

@@ -22,7 +22,7 @@ from local.intrinsics import Evaluator
 from local.routes import functions
 from local.seed import seed, seed_personas
 from local.template import load
-from parley import bootstrap, bootstrap_health, bootstrap_live, bootstrap_search
+from parley import bootstrap, bootstrap_admin, bootstrap_health, bootstrap_live, bootstrap_search
 from parley.domain.conversations import Conversation
 from parley.domain.ids import ConversationId
 from parley.domain.routes import ModelRoute
@@ -129,6 +129,8 @@ def services(
 def forget() -> None:
     """Make the next call begin a fresh process, as far as services go."""
     bootstrap.services.cache_clear()
+    bootstrap.allowed_origins.cache_clear()
+    bootstrap_admin.administration.cache_clear()
     bootstrap_live.live_chats.cache_clear()
     bootstrap_health.readiness.cache_clear()
     bootstrap_search.catalogues.cache_clear()
@@ -179,7 +181,8 @@ def invoke(services: bootstrap.Services) -> Invoke:
         module = f"functions.{name.replace('/', '.')}"
         dialect, _, _ = name.partition("/")
         streaming = declared.get(f"functions.streaming.{dialect}_app")
-        function = declared.get(module) or streaming or declared["functions.streaming.app"]
+        shared = declared.get(f"functions.{dialect}.app") or streaming
+        function = declared.get(module) or shared or declared["functions.streaming.app"]
         handler = getattr(importlib.import_module(function.module), function.attribute)
         answer = handler(event, Context())
         assert answer["isBase64Encoded"] is False

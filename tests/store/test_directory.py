@@ -32,6 +32,7 @@ def a_tenant(stores: Stores) -> Tenant:
             "*": ModelRoute("scripted", "*"),
         },
         limits=Limits(requests_per_minute=7, messages_per_second=3, connections=2),
+        origins=frozenset({"https://shop.example", "http://localhost:3000"}),
     )
 
 

@@ -74,6 +74,16 @@ def services() -> Services:
 
 
 @functools.cache
+def allowed_origins() -> frozenset[str]:
+    """Origins of web pages that may call this deployment; none where nothing is said.
+
+    Raises:
+        RuntimeError: a setting is missing; the message names it.
+    """
+    return Settings.from_environment().allowed_origins
+
+
+@functools.cache
 def observe() -> None:
     """Have this process write its lines; at once where a function may never need the services.
 

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from parley.domain.errors import InvalidRequest
+from parley.domain.origins import ANY, read_origins
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -30,6 +33,8 @@ class Settings:
     """Name of the function that removes what a request can't; only what starts it needs it."""
     model_probe: str | None = None
     """What the readiness check asks for the model's sign of life: `embedded`, a URL, or nothing."""
+    allowed_origins: frozenset[str] = frozenset()
+    """Of web pages that may call, as far as their tenants agree; `*` leaves it to these."""
     log_level: str = "INFO"
 
     @classmethod
@@ -37,7 +42,7 @@ class Settings:
         """Read the settings.
 
         Raises:
-            RuntimeError: one that is needed is missing; the message names it.
+            RuntimeError: one that is needed is missing, or one can't be; the message names it.
         """
 
         def needed(name: str) -> str:
@@ -59,5 +64,19 @@ class Settings:
             reply_function=environment.get("PARLEY_REPLY_FUNCTION") or None,
             erase_function=environment.get("PARLEY_ERASE_FUNCTION") or None,
             model_probe=environment.get("PARLEY_MODEL_PROBE") or None,
+            allowed_origins=_origins(environment.get("PARLEY_ALLOWED_ORIGINS") or ""),
             log_level=environment.get("PARLEY_LOG_LEVEL") or "INFO",
         )
+
+
+def _origins(listed: str) -> frozenset[str]:
+    """The origins in a text with commas between them.
+
+    Raises:
+        RuntimeError: one of them is none.
+    """
+    given = frozenset(filter(None, map(str.strip, listed.split(","))))
+    try:
+        return read_origins(given - {ANY}) | given & {ANY}
+    except InvalidRequest as error:
+        raise RuntimeError(f"PARLEY_ALLOWED_ORIGINS: {error.message}") from error

@@ -92,6 +92,8 @@ class Tenant:
     budget: Decimal | None = None
     """US dollars that turns may cost in a month in UTC; None is without end."""
     turns: TurnRules = field(default_factory=TurnRules)
+    origins: frozenset[str] = frozenset()
+    """Of web pages that may read what is answered to its credentials; none may by default."""
     suspended_at: datetime | None = None
     """Since when its credentials are refused; its data stays as it is."""
     deleted_at: datetime | None = None

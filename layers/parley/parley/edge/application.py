@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from parley.bootstrap import services
 from parley.dialects import registry
 from parley.domain.errors import NotFound, ParleyError
+from parley.edge.cors import CrossOrigin
 from parley.edge.errors import render
 from parley.edge.observed import Observed, label
 from parley.edge.routing import request_id
@@ -40,6 +41,7 @@ def application(*routers: APIRouter, warm_up: WarmUp | None = None) -> FastAPI:
         app.include_router(router)
     app.add_api_route("/health", _health, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(HTTPException, _refuse)
+    app.add_middleware(CrossOrigin)
     app.add_middleware(_BodyLimit)
     app.add_middleware(_TrailingSlash)
     app.add_middleware(Observed, identify=request_id)

@@ -1,13 +1,14 @@
 """Tenants: taken on, held to limits, suspended, and removed with all that they have."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from parley.domain.apps import App
 from parley.domain.errors import Conflict, InvalidRequest, NotFound
+from parley.domain.origins import read_origins
 from parley.domain.tenants import Limits, Tenant
 from parley.ports import Clock, Directory, Erasure
 from parley.services.administration.changes import (
@@ -103,6 +104,16 @@ class Tenants:
             return replace(changed, budget=None if budget is None else Decimal(budget))
 
         return await self._change(tenant_id, change)
+
+    async def set_origins(self, tenant_id: str, origins: Collection[str]) -> Tenant:
+        """Replace the origins of web pages that may read what a tenant's credentials get.
+
+        Raises:
+            NotFound: there is no such tenant.
+            InvalidRequest: one is no origin.
+        """
+        found = read_origins(origins)
+        return await self._change(tenant_id, lambda tenant: replace(tenant, origins=found))
 
     async def suspend(self, tenant_id: str) -> Tenant:
         """Refuse a tenant's credentials, everywhere within half a minute; all else stays.
