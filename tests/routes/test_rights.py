@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from local.routes import functions
 from local.template import resources
 from parley import bootstrap
 from parley.adapters.dynamodb.completions import DynamoCompletions
-from parley.domain.conversations import Conversation
+from parley.domain.conversations import Conversation, Origin
+from parley.domain.holds import Hold, turns
 from parley.domain.ids import ConversationId
 from parley.domain.once import Answer, Once
 from parley.domain.turns import Checkpoint, TextDelta
@@ -32,6 +34,9 @@ SHARED = "AuthenticatePolicy"
 ONCE = "AnswerOncePolicy"
 ALIAS = "1c7e55fb-1ba2-4e10-81b5-30addcea2276"
 """The conversation that event files of the apps dialect name."""
+
+HELD = Origin(dialect="tenant", key_id="key", user="user-81", holds=(Hold(turns(), 1, 10),))
+"""Of a turn that holds something of its tenant's limits."""
 
 LONG = 400_000
 """Characters that one item of a table can't hold."""
@@ -150,7 +155,7 @@ def leave_dead(
 ) -> None:
     """A turn whose function died, with more of the reply kept than one item holds."""
     a_minute_ago = services.basics.clock.now() - timedelta(minutes=1)
-    turn = services.store.append_turn(chat, text="?", model="any", at=a_minute_ago)
+    turn = services.store.append_turn(chat, text="?", model="any", at=a_minute_ago, origin=HELD)
     _, reply = loop.run_until_complete(turn)
     for number in (1, 2):
         grown = Checkpoint(
@@ -161,6 +166,15 @@ def leave_dead(
             at=a_minute_ago,
         )
         loop.run_until_complete(services.store.checkpoint(chat.tenant, reply.id, grown))
+
+
+def on_a_budget(services: bootstrap.Services, loop: asyncio.AbstractEventLoop) -> None:
+    """Have the demo tenant's turns hold something of every limit."""
+    tenant = loop.run_until_complete(services.directory.get_tenant("demo"))
+    assert tenant is not None
+    limits = replace(tenant.limits, tokens_per_minute=10**9, concurrent_turns=3)
+    limited = replace(tenant, budget=Decimal(1), limits=limits)
+    loop.run_until_complete(services.directory.put_tenant(limited))
 
 
 def use_sessions(
@@ -239,6 +253,7 @@ def test_a_function_may_do_what_it_does_and_nothing_else(  # noqa: PLR0915 - it 
         system_prompt="p" * LONG,
     )
     loop.run_until_complete(services.store.create(chat))
+    on_a_budget(services, loop)
     services.models.backend("scripted").context_window = 10 * LONG
     script = f'script:[{{"text": "{"r" * LONG}"}}]'  # a long message that makes a long reply
     invoke("openai/list_models")

@@ -16,11 +16,20 @@ from parley.domain.conversations import Conversation
 from parley.domain.ids import ConversationId
 from parley.domain.tenants import Limits
 from tests.routes.conftest import NOW, Clients, invoke_socket
-from tests.routes.test_rights import LONG, SOCKETS, Right, declared, leave_dead, used
+from tests.routes.test_rights import (
+    LONG,
+    SOCKETS,
+    Right,
+    declared,
+    leave_dead,
+    on_a_budget,
+    used,
+)
 
 CHAT = Conversation(
     id=ConversationId(4711), tenant="demo", user="user-81", created_at=NOW, updated_at=NOW
 )
+OTHER = replace(CHAT, id=ConversationId(4712))
 
 
 class Recorded:
@@ -86,6 +95,8 @@ def test_a_function_behind_the_socket_api_may_do_what_it_does_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loop.run_until_complete(services.store.create(CHAT))
+    loop.run_until_complete(services.store.create(OTHER))
+    on_a_budget(services, loop)
     services.models.backend("scripted").context_window = 10 * LONG
     open_ = clients.open
 
@@ -97,6 +108,8 @@ def test_a_function_behind_the_socket_api_may_do_what_it_does_and_nothing_else(
     recorded.say(f'script:[{{"text": "{"r" * 4000}", "repeat": 100}}, {{"wait": 1.1}}]')
     recorded.work()
     leave_dead(services, loop, CHAT)
+    for _ in range(3):  # as many as may run at a time
+        leave_dead(services, loop, OTHER)
     recorded.say("And then?")  # which reads the long one, and finds the dead one
     del open_["c2"]
     recorded.say("And then?")  # which finds a client gone
