@@ -4,6 +4,7 @@ import json
 import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -160,6 +161,7 @@ async def test_a_killed_turn_keeps_what_was_told_and_is_never_doubled(
         for reply in check(point, await customer.history(point.conversation))
     ]
     check_counted_once(await customer.ledger(), replies)
+    await resume(deployment, customer, killed)
     await retry(deployment, customer, killed)
 
 
@@ -216,6 +218,25 @@ def check(point: Point, history: Sequence[Message]) -> Sequence[Message]:
             assert point.died_at - at <= CHECKPOINT_SECONDS + SLACK_SECONDS
             break
     return [reply]
+
+
+async def resume(deployment: Deployment, customer: Customer, killed: Sequence[Point]) -> None:
+    """Go on behind what was received: every client hears the rest, and how the reply has ended."""
+    async with AsyncExitStack() as stack:
+        process = stack.enter_context(deployment.zygote.serving(ahead=PAST_THE_LEASE))
+        client = await stack.enter_async_context(customer.client(process))
+        for point in killed:
+            turn = point.heard.headers.get("x-parley-turn")
+            if turn is None or point.heard.done:
+                continue
+            [_, reply] = await customer.history(point.conversation)
+            path = f"/v1/turns/{turn}/events?starting_after={point.heard.events}"
+            rest = await listen(client, path, None, method="GET")
+            told = point.heard.text + rest.text
+            assert told.startswith(reply.text)
+            assert not rest.text or told == reply.text
+            assert rest.error == reply.error
+            assert rest.done == (reply.status is Status.COMPLETED)
 
 
 async def retry(deployment: Deployment, customer: Customer, killed: Sequence[Point]) -> None:

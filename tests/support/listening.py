@@ -18,6 +18,8 @@ class Heard:
     headers: Mapping[str, str] = field(default_factory=dict)
     pieces: list[tuple[float, str]] = field(default_factory=list)
     """Pieces of the reply, and when by the monotonic clock they came."""
+    events: int = 0
+    """How many events with data came."""
     done: bool = False
     error: str | None = None
     """The code of the error that the stream, or the answer instead of it, told of."""
@@ -31,8 +33,9 @@ class Heard:
 async def listen(
     client: httpx.AsyncClient,
     path: str,
-    body: Mapping[str, Any],
+    body: Mapping[str, Any] | None,
     *,
+    method: str = "POST",
     headers: Mapping[str, str] | None = None,
     on_piece: Callable[[int], None] = lambda _: None,
 ) -> Heard:
@@ -43,7 +46,7 @@ async def listen(
     """
     heard = Heard()
     try:
-        async with client.stream("POST", path, json=body, headers=headers) as response:
+        async with client.stream(method, path, json=body, headers=headers) as response:
             heard.status, heard.headers = response.status_code, response.headers
             if response.status_code >= 400:
                 await response.aread()
@@ -60,6 +63,7 @@ def note(heard: Heard, line: str, on_piece: Callable[[int], None] = lambda _: No
     """Note what a line of a stream of chunks says."""
     if not line.startswith("data: "):
         return
+    heard.events += 1
     data = line.removeprefix("data: ")
     if data == "[DONE]":
         heard.done = True

@@ -38,12 +38,18 @@ class Wire:
     """Raises `InvalidRequest` where a stream can't be told from its middle."""
 
     async def numbered(
-        self, events: AsyncGenerator[bytes, None], *, received: int = 0, skipped: int = 0
+        self,
+        events: AsyncGenerator[bytes, None],
+        *,
+        received: int = 0,
+        skipped: int = 0,
+        has_to_be_told: Callable[[], bool] = lambda: False,
     ) -> AsyncGenerator[bytes, None]:
         """What comes behind the first `received` events of a stream.
 
         Args:
             events: the stream, without the first `skipped` pieces behind its preamble.
+            has_to_be_told: whether the newest event comes whatever was received.
         """
         number = 0
         async with aclosing(events) as told:
@@ -51,6 +57,6 @@ class Wire:
                 number += 1
                 if number == self.preamble + 1:
                     number += skipped
-                if number > received:
+                if number > received or has_to_be_told():
                     has_id = self.numbers and event != self.bare
                     yield event[:-1] + b"id: %d\n\n" % number if has_id else event

@@ -29,5 +29,11 @@ async def resumed(caller: Caller, turn: MessageId, *, received: int) -> Response
         raise NotFound("No such turn.")
     telling = telling_of(heard)
     wire.check(telling)
-    events = wire.numbered(wire.tell(heard, telling), received=received, skipped=skipped)
+    events = wire.numbered(
+        wire.tell(heard, telling),
+        received=received,
+        skipped=skipped,
+        # Who has received more than is kept would hear nothing, and take the reply for complete.
+        has_to_be_told=lambda: heard.broke_off,
+    )
     return streamed(wire, heard, events)

@@ -20,6 +20,7 @@ from parley.domain.errors import (
 )
 from parley.domain.turns import Failed, Finished, TextDelta, TurnEvent
 from parley.ports import ConversationStore
+from parley.services.turns.deltas import Assembly
 from parley.services.turns.journal import is_shown
 from parley.services.turns.recovery import Recovery, stored
 
@@ -38,6 +39,11 @@ class Turn(ABC):
     """Of the reply's tokens heard so far, where they were asked for; told to the caller only."""
     is_told_again: ClassVar[bool] = False
     """Whether it was begun by an earlier request, or in another process."""
+    broke_off: bool = False
+    """Whether the event that comes next ends a reply that its process left unfinished.
+
+    Who listened to that process may have heard more of the reply than is kept.
+    """
 
     @abstractmethod
     def events(self) -> AsyncGenerator[TurnEvent, None]:
@@ -113,6 +119,9 @@ class ToldAgain(Turn):
         while True:
             reply = await self._look()  # before what is kept of it, so that this is all there is
             kept = await self._store.checkpoints(self._tenant, self.reply.id, after=place)
+            if reply.status is Status.INTERRUPTED:
+                last = await self._last_of(reply)
+                kept = tuple(checkpoint for checkpoint in kept if checkpoint.number <= last)
             news = [checkpoint for checkpoint in kept if checkpoint.number > heard]
             for checkpoint in news:
                 shown = checkpoint.shown
@@ -124,10 +133,25 @@ class ToldAgain(Turn):
                     shown += is_shown(delta, text_only=self._text_only)
                 place, heard = max(place, shown), checkpoint.number
             if reply.status is not Status.PENDING:
+                self.broke_off = reply.status is Status.INTERRUPTED
                 yield ending(reply)
                 return
             pause = POLL_SECONDS if news else min(2 * pause, LONGEST_POLL_SECONDS)
             await asyncio.sleep(pause)
+
+    async def _last_of(self, reply: Message) -> int:
+        """The number of the last checkpoint that an interrupted reply was put together from.
+
+        Behind it may be what its process, taken for dead, has kept since.
+        """
+        whole, last = Assembly(), 0
+        for checkpoint in await self._store.checkpoints(self._tenant, reply.id):
+            if whole.makes(reply):
+                break
+            for delta in checkpoint.deltas:
+                whole.add(delta)
+            last = checkpoint.number
+        return last
 
     async def _look(self) -> Message:
         reply = await stored(self._store, self._tenant, self.reply)
