@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from parley.adapters.dynamodb import ledger
 from parley.domain.conversations import Status, Usage
 from tests.admin.conftest import Program
 from tests.support.stores import Stores, finished
@@ -82,3 +83,14 @@ def test_what_cannot_be_reported_is_told(
     program: Program, tenant: str, arguments: tuple[str, ...], why: str
 ) -> None:
     assert why in program.refused("usage", tenant, *arguments)
+
+
+async def test_no_line_is_lost_between_two_pages(
+    program: Program, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "PAGE", 1)
+    for _ in range(25):
+        await spend(stores, Usage(1, 2))
+    today = str(stores.clock.now().date())
+    report = await program.away("usage", stores.tenant, "--since", today)
+    assert (report["total"]["turns"], report["total"]["completion_tokens"]) == (25, 50)
