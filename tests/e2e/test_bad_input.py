@@ -214,7 +214,10 @@ def test_a_wrong_method_is_a_405_that_names_the_right_ones(
     assert reply.headers["allow"] == allowed
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/nothing", "/v1/chats/a/b", "/v2/models", "/%00"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/v1", "/v1/nothing", "/v1/chats/a/b", "/v2/models", "/%00", "/v1/models/a%0D%0Ab"],
+)
 def test_an_unknown_path_is_a_404_in_json(http: httpx.Client, path: str) -> None:
     assert refused(http.get(path), 404)["code"] == "not_found"
 

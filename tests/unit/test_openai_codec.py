@@ -211,6 +211,25 @@ def test_pictures_keep_their_place_among_the_text() -> None:
         "file:///etc/passwd",
         "https://",
         "https://a b",
+        "https://127.0.0.1/a.png",
+        "https://10.0.0.7/a.png",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://2852039166/",
+        "https://0x7f.1/",
+        "https://127.1/",
+        "https://[::1]/",
+        "https://[::ffff:169.254.169.254]/",
+        "https://localhost/",
+        "https://gpu/a.png",
+        "https://images.internal/a.png",
+        "https://IMAGES.INTERNAL/a.png",
+        "https://printer.local:8443/a.png",
+        "https://example.com@10.0.0.7/",
+        "https://example.com\\@10.0.0.7/",
+        "https://example.com:@10.0.0.7/",
+        "https://10.0.0.7\\.example.com/",
+        "ftp://example.com/a.png",
+        "gopher://example.com/a.png",
         "data:text/html;base64,AAAA",
         "data:image/png,plain",
         "data:image/png;base64,AAA",
@@ -227,6 +246,20 @@ def test_a_picture_comes_from_https_or_with_the_message(url: str) -> None:
 def test_parts_that_no_model_reads_are_refused_by_name(kind: str) -> None:
     with pytest.raises(ValidationError, match=f"`{kind}` parts are not supported"):
         body(messages=[{"role": "user", "content": [{"type": kind, kind: {}}]}])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com",
+        "https://example.com:8443/a%20b.png?size=@2x#top",
+        "https://a-b.c.example.com/[a]",
+        "https://bucket.s3.eu-central-1.amazonaws.com/a.png?X-Amz-Signature=0",
+    ],
+)
+def test_a_picture_may_be_anywhere_in_the_internet(url: str) -> None:
+    part = {"type": "image_url", "image_url": {"url": url}}
+    body(messages=[{"role": "user", "content": [part]}])
 
 
 def test_usage_is_that_of_all_choices_together() -> None:

@@ -74,12 +74,14 @@ async def _health() -> JSONResponse:
 
 async def _refuse(request: Request, _: Exception) -> Response:
     """Answer a path or a method that isn't served, in the dialect that the path belongs to."""
-    dialect, methods = registry.find(request.url.path)
+    path = request.scope["path"]  # that of its URL has lost line breaks and tabs
+    dialect, methods = registry.find(path)
     label(dialect.name, None)
-    if methods is None:
-        error: ParleyError = NotFound(f"There is nothing at {request.url.path}.")
+    if methods is None or request.method in methods.split(", "):  # no route takes a line break
+        methods = None
+        error: ParleyError = NotFound(f"There is nothing at {path}.")
     else:
-        sentence = f"{request.url.path} answers {methods}, not {request.method}."
+        sentence = f"{path} answers {methods}, not {request.method}."
         error = MethodNotAllowed(sentence)
     work.failed(error.code)
     response = render(dialect, error)

@@ -79,7 +79,7 @@ async def once_of(request: Request, caller: Caller) -> Once | None:
         raise InvalidRequest(
             f"{HEADER} must be 1 to {LONGEST_KEY} visible ASCII characters.", param=HEADER
         )
-    asked = [request.method, request.url.path, request.url.query]
+    asked = [request.method, request.scope["path"], request.url.query]
     body = hashlib.sha256(await request.body()).hexdigest()
     return Once(
         tenant=caller.tenant.id,

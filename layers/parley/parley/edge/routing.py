@@ -316,8 +316,9 @@ class _PublicRoute(_Route):
 def base_path(request: Request) -> str:
     """What stands before every route's path for clients, such as a stage: `/prod`, or nothing."""
     context = request.scope.get("aws.event", {}).get("requestContext", {})
-    asked: str = context.get("path") or request.url.path
-    return asked.rstrip("/").removesuffix(request.url.path)
+    path: str = request.scope["path"]
+    asked: str = context.get("path") or path
+    return asked.rstrip("/").removesuffix(path)
 
 
 def request_id(scope: Scope) -> str:

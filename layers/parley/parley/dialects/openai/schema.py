@@ -7,16 +7,19 @@ honoured is refused by name, since silence would be a lie.
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from parley.dialects.fields import MAX_INTEGER, Identifier, Metadata, ShortText, Text, Unicode
+from parley.domain.addresses import is_internal
 
 MOST_CHOICES = 8
 """Replies to one prompt at most; each is a call of the model."""
 
 _IMAGE = (
-    r"^(https://[!-~]+|data:image/[a-z0-9.+-]+;base64,"
+    r"^(https://([A-Za-z0-9-]+\.)+[A-Za-z][A-Za-z0-9-]*(:[0-9]+)?([/?#][!-~]*)?"
+    r"|data:image/[a-z0-9.+-]+;base64,"
     r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)$"
 )
 
@@ -25,8 +28,16 @@ _IF_THERE = Field(exclude_if=lambda value: value is None)
 
 
 def _image_address(url: str) -> str:
-    if not re.fullmatch(_IMAGE, url):
-        raise ValueError("must be an https: address or data:image/...;base64,...")
+    """Leave nothing that could lead a model's server, which fetches it, into its own network.
+
+    So a host is a name, and one of the internet; a number or a login before it is refused.
+    """
+    host = urlsplit(url).hostname if re.fullmatch(_IMAGE, url) else ""
+    if host == "" or (host and is_internal(host)):
+        raise ValueError(
+            "must be an https: address with the name of a host in the internet, or "
+            "data:image/...;base64,..."
+        )
     return url
 
 
