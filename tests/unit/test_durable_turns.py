@@ -100,6 +100,20 @@ async def test_a_dead_turn_is_settled_as_interrupted_with_what_was_kept_of_it(wo
     assert (line.user, line.key_id, line.dialect) == (conversation.user, "key_1", "test")
 
 
+async def test_what_a_process_keeps_of_a_turn_taken_for_dead_is_not_told(world: World) -> None:
+    conversation = await world.chat()
+    world.model.plays = hanging("Hel", "lo")
+    turn = await streamed(world, conversation.id)
+    await die_after(world, turn, 2)
+    world.clock.advance(LEASE_SECONDS + 1)
+    await world.history(conversation)
+    [*_, last] = await kept(world, turn)
+    late = replace(last, number=last.number + 1, shown=2, deltas=(TextDelta("!"),), shows=1)
+    await world.store.checkpoint(TENANT.id, turn.reply.id, late)
+    told = await heard(await world.turns.hear(CALLER, turn.reply.id))
+    assert [each.text for each in told if isinstance(each, TextDelta)] == ["Hel", "lo"]
+
+
 async def test_a_turn_that_gives_signs_of_life_is_left_alone(world: World) -> None:
     conversation = await world.chat()
     world.model.plays = hanging("Hel")

@@ -179,6 +179,8 @@ class Message:
     """The field of the request that was wrong, where one was."""
     refused: bool = False
     """Whether it failed before the model had accepted it, so that the caller got no reply at all."""
+    last_checkpoint: int | None = None
+    """On an interrupted reply: the last one it is made of, whatever its process still writes."""
     ended_at: datetime | None = None
     """When the reply was settled."""
     origin: Origin | None = None

@@ -2,7 +2,7 @@
 
 What a tenant has is found by scanning the tables: no list of its partitions could be shown to be
 complete, and keeping one would make every new conversation dearer for the sake of a command that is
-given once in years. docs/decisions/0006-erasing-a-tenant.md has the figures.
+given once in years. docs/decisions/0008-erasing-a-tenant.md has the figures.
 """
 
 import asyncio

@@ -7,7 +7,7 @@ DynamoDB's own maps keeps its order and every JSON number. Keys aren't part of i
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -33,6 +33,7 @@ from parley.domain.personas import Persona, PersonaContent, PersonaVersion
 from parley.domain.tenants import ApiKey, KeyKind, KeyLimits, Limits, Tenant, TurnRules
 from parley.domain.tools import ToolCall, ToolResult
 from parley.domain.turns import Image, PromptMessage, UsageRecord
+from parley.domain.usage import Labels, Sums
 
 Item = dict[str, Any]
 """Attributes by name, in Python's values: `str`, `int`, `bytes` or, to be left out, None."""
@@ -143,6 +144,7 @@ def from_outcome(message: Message) -> Item:
         "error_message": message.error_message,
         "error_param": message.error_param,
         "refused": 1 if message.refused else None,
+        "last_checkpoint": message.last_checkpoint,
         "ended_at": timestamp(message.ended_at) if message.ended_at else None,
         "structured": 1 if _is_structured(message) else None,
     }
@@ -180,6 +182,7 @@ def to_message(id_: MessageId, item: Item, body: str) -> Message:
         error_message=item.get("error_message"),
         error_param=item.get("error_param"),
         refused="refused" in item,
+        last_checkpoint=item.get("last_checkpoint"),
         ended_at=_moment(ended_at) if ended_at else None,
         origin=_to_origin(json.loads(origin)) if origin else None,
         product_ids=tuple(json.loads(item.get("product_ids", "[]"))),
@@ -283,6 +286,24 @@ def to_record(tenant: str, turn: MessageId, item: Item) -> UsageRecord:
         first_token_ms=item.get("first_token_ms"),
         duration_ms=item.get("duration_ms"),
     )
+
+
+def from_sums(sums: Mapping[Labels, Sums]) -> str:
+    """A day's sums, as JSON text; of money, units."""
+    return _dump(
+        [
+            [*labels, *(units(each) if isinstance(each, Decimal) else each for each in astuple(of))]
+            for labels, of in sorted(sums.items())
+        ]
+    )
+
+
+def to_sums(text: str) -> dict[Labels, Sums]:
+    """A day's sums."""
+    names = len(Labels._fields)
+    return {
+        Labels(*row[:names]): Sums(*[*row[names:-1], dollars(row[-1])]) for row in json.loads(text)
+    }
 
 
 def from_holds(holds: Sequence[Hold]) -> str:

@@ -301,6 +301,12 @@ def rollups(tenant: str, first: date, last: date) -> Range:
     return Range(f"{_tenant(tenant)}#R", first.isoformat(), last.isoformat())
 
 
+def rollup_parts(tenant: str, day: date) -> Range:
+    """The parts of a day's sums where they are long."""
+    key = rollup(tenant, day)
+    return Range(key.pk, f"body#{key.sk}#", f"body#{key.sk}#{_AFTER_ALL}")
+
+
 def ledger_turn(sort_key: str) -> MessageId:
     """The turn that a ledger line is of."""
     return MessageId.from_number(int(sort_key))

@@ -47,11 +47,8 @@ class Recovery:
         sign = await self._store.last_sign(tenant, message.id)
         if sign is not None and not self._is_old(sign.timestamp()):
             return message
-        kept = Assembly(
-            delta
-            for checkpoint in await self._store.checkpoints(tenant, message.id)
-            for delta in checkpoint.deltas
-        )
+        checkpoints = await self._store.checkpoints(tenant, message.id)
+        kept = Assembly(delta for checkpoint in checkpoints for delta in checkpoint.deltas)
         now = self._clock.now()
         quote = message.origin.quote if message.origin else None
         usage, cost = _what_is_known(quote, kept)
@@ -63,6 +60,7 @@ class Recovery:
             status=Status.INTERRUPTED,
             error=Interrupted.code,
             error_message=INTERRUPTED,
+            last_checkpoint=checkpoints[-1].number if checkpoints else 0,
             ended_at=now,
         )
         origin = message.origin

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 
 from parley.domain import holds
@@ -48,6 +49,9 @@ log = logging.getLogger(__name__)
 
 SETTLE_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between the tries to settle a reply; together less than a turn lives without a sign."""
+
+LONGEST_SETTLING = timedelta(minutes=10)
+"""Who is still at it after that was frozen meanwhile, and the day may be accounted for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,6 +305,8 @@ class Running(Turn):
         for pause in (*self._settle_pauses, None):
             try:
                 last = await self._journal.last() if self._plan.is_told_again else None
+                if self._clock.now() - record.at > LONGEST_SETTLING:
+                    record = replace(record, at=self._clock.now())
                 if await self._store.settle(reply, record, last=last):
                     return reply, error
                 found = await stored(self._store, self._tenant, reply)

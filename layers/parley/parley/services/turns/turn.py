@@ -1,6 +1,7 @@
 """A turn as whoever asked for it, or asks for it again, hears it."""
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -122,7 +123,8 @@ class ToldAgain(Turn):
             if reply.status is Status.INTERRUPTED:
                 last = await self._last_of(reply)
                 kept = tuple(checkpoint for checkpoint in kept if checkpoint.number <= last)
-            news = [checkpoint for checkpoint in kept if checkpoint.number > heard]
+            last = math.inf if reply.last_checkpoint is None else reply.last_checkpoint
+            news = [checkpoint for checkpoint in kept if heard < checkpoint.number <= last]
             for checkpoint in news:
                 shown = checkpoint.shown
                 for delta in checkpoint.deltas:
