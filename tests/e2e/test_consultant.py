@@ -159,7 +159,7 @@ def test_products_arrive_before_the_model_has_said_anything(
         f"{stack.url}/api/v1/chat/stream", json={"message": steps}, stream=True, timeout=60
     ) as reply:
         for line in reply.iter_lines():
-            if line:
+            if line.startswith(b"data: "):
                 arrived.setdefault(json.loads(line[6:])["type"], time.monotonic())
     assert arrived["text"] - arrived["products"] > 0.4
 

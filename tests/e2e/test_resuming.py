@@ -162,19 +162,22 @@ def test_openais_client_retries_with_its_key_and_is_answered_once(stack: Stack) 
     key = {"Idempotency-Key": str(uuid.uuid4())}
     tries: list[str] = []
 
-    def note(request: httpx.Request) -> None:
+    def note(request: Any) -> None:
         tries.append(request.headers["x-stainless-retry-count"])
 
-    http = httpx.Client(event_hooks={"request": [note]})
-    with openai.OpenAI(
-        base_url=f"{stack.url}/v1", api_key=SCRIPTED, http_client=http, max_retries=3
-    ) as client:
-        with pytest.raises(openai.InternalServerError) as failed:
-            client.chat.completions.create(model="any", messages=said, extra_headers=key)
+    http = openai.DefaultHttpxClient(event_hooks={"request": [note]})
+    with (
+        openai.OpenAI(
+            base_url=f"{stack.url}/v1", api_key=SCRIPTED, http_client=http, max_retries=3
+        ) as client,
+        pytest.raises(openai.InternalServerError) as failed,
+    ):
+        client.chat.completions.create(model="any", messages=said, extra_headers=key)
     assert failed.value.response.headers["x-should-retry"] == "false"
     assert tries == ["0", "1"]  # the second time it was told that there is no use
 
 
+BASH = "/bin/bash"
 EXAMPLE = re.compile(r"```bash\n(# A stream that is lost.*?)```", re.DOTALL)
 
 
@@ -182,7 +185,7 @@ def test_the_documents_example_of_a_lost_stream_runs(stack: Stack) -> None:
     [example] = EXAMPLE.findall((ROOT / "docs" / "dialects.md").read_text(encoding="utf-8"))
     command = example.replace("127.0.0.1:8000", stack.url.removeprefix("http://"))
     ran = subprocess.run(
-        ["bash", "-e", "-o", "pipefail", "-c", command],
+        [BASH, "-e", "-o", "pipefail", "-c", command],
         capture_output=True,
         text=True,
         timeout=90,

@@ -99,7 +99,7 @@ STREAM: dict[str, Any] = {
             "example": (
                 'data: {"type": "session_created", '
                 '"session_id": "b6016570-001c-8562-8780-000000001267", '
-                '"message_id": "c3a1b9a0-7f3e-8c11-9d28-000126700002"}\nid: 1\n\n'
+                '"message_id": "78ee1e27-b672-83a7-bc80-000126700002"}\nid: 1\n\n'
                 'data: {"type": "token", "content": "Hello"}\nid: 2\n\n'
                 'data: {"type": "done", "usage": {"prompt_tokens": 21, "completion_tokens": 1, '
                 '"total_tokens": 22}, "finish_reason": "stop", "status": "completed"}\nid: 3\n\n'
