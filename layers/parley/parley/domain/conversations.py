@@ -178,7 +178,7 @@ class Message:
     error_param: str | None = None
     """The field of the request that was wrong, where one was."""
     refused: bool = False
-    """Whether it failed before the model had accepted it, so that the caller got no reply at all."""
+    """Whether it failed before the model had accepted it: the caller was told the error alone."""
     last_checkpoint: int | None = None
     """On an interrupted reply: the last one it is made of, whatever its process still writes."""
     ended_at: datetime | None = None
