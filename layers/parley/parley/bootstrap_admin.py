@@ -64,7 +64,7 @@ def administer(made: Services) -> Administration:
             erasure=erasure,
             clock=clock,
         ),
-        reports=Reports(tenants, ledger),
+        reports=Reports(tenants, ledger, clock),
         errands=LambdaErrands(basics.settings.erase_function),
         clock=clock,
         ids=basics.ids,

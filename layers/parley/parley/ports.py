@@ -37,6 +37,7 @@ from parley.domain.sockets import (
 from parley.domain.tenants import ApiKey, Tenant
 from parley.domain.tools import ToolResult
 from parley.domain.turns import Checkpoint, CompletionRequest, ModelEvent, UsageRecord
+from parley.domain.usage import Labels, Rollup, Sums
 
 
 class Clock(Protocol):
@@ -486,7 +487,23 @@ class Ledger(Protocol):
         ...
 
     async def forget_user(self, tenant: str, user: str, day: date) -> int:
-        """Take a user's name out of a day's lines, which are `FORGOTTEN`'s then; how many."""
+        """Take a user's name out of a day's lines, which are `FORGOTTEN`'s then; how many.
+
+        What was kept of the day's sums is dropped.
+        """
+        ...
+
+    async def rollups(self, tenant: str, first: date, last: date) -> Mapping[date, Rollup]:
+        """What is kept of a tenant's days, both ends included."""
+        ...
+
+    async def keep(
+        self, tenant: str, day: date, sums: Mapping[Labels, Sums], *, version: int
+    ) -> None:
+        """Keep the sums of a day to which no line is added any more.
+
+        Nothing is kept where lines were changed since the version that was read before they were.
+        """
         ...
 
 

@@ -1,69 +1,39 @@
 """What was used, by whom and when: sums over the ledger's lines."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, timedelta
-from decimal import Decimal
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from parley.domain.conversations import Status
 from parley.domain.errors import InvalidRequest
-from parley.domain.turns import UsageRecord
-from parley.ports import Ledger
+from parley.domain.usage import Labels, Rollup, Sums, add_up
+from parley.ports import Clock, Ledger
 from parley.services.administration.tenants import Tenants
 
-GROUPS: Mapping[str, Callable[[UsageRecord], str]] = {
-    "tenant": lambda line: line.tenant,
-    "user": lambda line: line.user,
-    "model": lambda line: line.model,
-    "day": lambda line: line.at.astimezone(UTC).date().isoformat(),
-    "dialect": lambda line: line.dialect,
-    "key": lambda line: line.key_id,
-    "route": lambda line: line.route or "",
+GROUPS: Mapping[str, Callable[[str, date, Labels], str]] = {
+    "tenant": lambda tenant, _, __: tenant,
+    "user": lambda _, __, labels: labels.user,
+    "model": lambda _, __, labels: labels.model,
+    "day": lambda _, day, __: day.isoformat(),
+    "dialect": lambda _, __, labels: labels.dialect,
+    "key": lambda _, __, labels: labels.key_id,
+    "route": lambda _, __, labels: labels.route,
 }
-"""What a report can be broken down by, and how to tell it from a ledger line."""
+"""What a report can be broken down by, and how to tell it from a day's sums."""
 
 MAX_DAYS = 366
 
+LATEST_LINE = timedelta(hours=1)
+"""How long after a day its last line is written at most; a turn is settled for some minutes."""
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """Sums over the turns that have the same labels."""
 
     labels: tuple[str, ...]
     """What they have in common, in the order of the groups that were asked for."""
-    turns: int = 0
-    completed: int = 0
-    """Those of the turns whose reply is whole."""
-    uncounted: int = 0
-    """Those of which the model didn't tell the usage: their tokens are in no sum."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    estimated: int = 0
-    """Those of the turns whose tokens aren't the model's own count, though they are in the sums."""
-    unpriced: int = 0
-    """Those whose route had no price then, and whose cost is in no sum."""
-    cost: Decimal = Decimal(0)
-    """US dollars, exactly."""
-
-    def add(self, line: UsageRecord) -> None:
-        """Count a turn."""
-        self.turns += 1
-        self.completed += line.status is Status.COMPLETED
-        self.estimated += line.estimated
-        if line.usage is None:
-            self.uncounted += 1
-            return
-        if line.cost is None:
-            self.unpriced += 1
-        else:
-            self.cost += line.cost
-        self.prompt_tokens += line.usage.prompt_tokens
-        self.completion_tokens += line.usage.completion_tokens
-        self.cached_tokens += line.usage.cached_tokens
-        self.reasoning_tokens += line.usage.reasoning_tokens
+    sums: Sums = field(default_factory=Sums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +49,12 @@ class Report:
 
 
 class Reports:
-    """Adds up the ledger."""
+    """Adds up the ledger: today from its lines, other days from sums that are made once."""
 
-    def __init__(self, tenants: Tenants, ledger: Ledger) -> None:
+    def __init__(self, tenants: Tenants, ledger: Ledger, clock: Clock) -> None:
         self._tenants = tenants
         self._ledger = ledger
+        self._clock = clock
 
     async def usage(
         self,
@@ -95,7 +66,7 @@ class Reports:
     ) -> Report:
         """What a tenant, or without one all tenants, have used.
 
-        It reads every line of these days, and keeps the sums.
+        It reads the sums of days that are over, and the lines of those of which there are none yet.
 
         Args:
             first: the first day, in UTC.
@@ -122,27 +93,46 @@ class Reports:
         rows: dict[tuple[str, ...], Row] = {}
         total = Row(())
         for tenant in tenants:
-            for day in range((last - first).days + 1):
-                async for lines in self._ledger.lines(tenant, first + timedelta(days=day)):
-                    for line in lines:
-                        labels = tuple(GROUPS[group](line) for group in groups)
-                        rows.setdefault(labels, Row(labels)).add(line)
-                        total.add(line)
+            async for day, sums in self._days(tenant, first, last):
+                for labels, of in sums.items():
+                    named = tuple(GROUPS[group](tenant, day, labels) for group in groups)
+                    rows.setdefault(named, Row(named)).sums.add(of)
+                    total.sums.add(of)
         ordered = tuple(row for _, row in sorted(rows.items()))
         return Report(first, last, tuple(groups), ordered, total)
+
+    async def _days(
+        self, tenant: str, first: date, last: date
+    ) -> AsyncIterator[tuple[date, Mapping[Labels, Sums]]]:
+        kept = await self._ledger.rollups(tenant, first, last)
+        now = self._clock.now()
+        day = first
+        while day <= min(last, now.astimezone(UTC).date()):
+            rollup = kept.get(day, Rollup())
+            if rollup.sums is not None:
+                yield day, rollup.sums
+            else:
+                sums: dict[Labels, Sums] = {}
+                async for lines in self._ledger.lines(tenant, day):
+                    add_up(lines, sums)
+                if now >= datetime.combine(day, time.max, UTC) + LATEST_LINE:
+                    await self._ledger.keep(tenant, day, sums, version=rollup.version)
+                yield day, sums
+            day += timedelta(days=1)
 
 
 def row_values(row: Row) -> dict[str, Any]:
     """A row's sums by name; the cost is text, which keeps it exact."""
+    sums = row.sums
     return {
-        "turns": row.turns,
-        "completed": row.completed,
-        "uncounted": row.uncounted,
-        "prompt_tokens": row.prompt_tokens,
-        "completion_tokens": row.completion_tokens,
-        "cached_tokens": row.cached_tokens,
-        "reasoning_tokens": row.reasoning_tokens,
-        "estimated": row.estimated,
-        "unpriced": row.unpriced,
-        "cost": format(row.cost, "f"),
+        "turns": sums.turns,
+        "completed": sums.completed,
+        "uncounted": sums.uncounted,
+        "prompt_tokens": sums.prompt_tokens,
+        "completion_tokens": sums.completion_tokens,
+        "cached_tokens": sums.cached_tokens,
+        "reasoning_tokens": sums.reasoning_tokens,
+        "estimated": sums.estimated,
+        "unpriced": sums.unpriced,
+        "cost": format(sums.cost, "f"),
     }
