@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from parley.bootstrap import Services
+from parley.dialects.admin import ADMIN
 from parley.dialects.docs import DOCS
 from parley.dialects.health import HEALTH
 from parley.dialects.registry import DIALECTS
@@ -12,7 +13,7 @@ from parley.domain.tenants import Limits, Tenant
 from parley.services.limits import Allowance, LimitReached
 from tests.routes.conftest import NOW, ROOT, Invoke
 
-LIMITED = {dialect.name: dialect for dialect in DIALECTS if dialect not in (DOCS, HEALTH)}
+LIMITED = {dialect.name: dialect for dialect in DIALECTS if dialect not in (ADMIN, DOCS, HEALTH)}
 ROUTES = sorted(
     f"{name}/{file.stem}" for name in LIMITED for file in (ROOT / "events" / name).glob("*.json")
 )

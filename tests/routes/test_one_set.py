@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import re
 from pathlib import Path
 
 from fastapi import APIRouter
@@ -20,6 +21,11 @@ DECLARED = routes(TEMPLATE, Evaluator(TEMPLATE))
 STREAMING = {"functions.streaming.app", "functions.streaming.consultant_app"}
 """The applications behind streaming routes."""
 
+OPERATORS = "functions.admin.app"
+"""The application behind whatever lies below a path, whose modules alone name its routes."""
+
+APPLICATIONS = {*STREAMING, OPERATORS}
+
 Route = tuple[str, str]
 """A method and a path."""
 
@@ -29,7 +35,7 @@ def modules() -> dict[str, APIRouter | None]:
     found = {}
     for file in sorted((ROOT / "functions").rglob("*.py")):
         parts = file.relative_to(ROOT).with_suffix("").parts
-        if parts[-1] == "__init__" or ".".join(parts) in STREAMING:
+        if parts[-1] == "__init__" or ".".join(parts) in APPLICATIONS:
             continue
         module = importlib.import_module(".".join(parts))
         found["/".join(parts[-2:])] = getattr(module, "router", None)
@@ -47,11 +53,17 @@ def routes_of(router: APIRouter) -> list[Route]:
 
 def declared() -> dict[Route, str]:
     """The function's module by route, without the methods that are refused."""
-    return {
+    named = {
         (route.method, route.resource): route.function.module
         for route in DECLARED
         if route.method != ANY
     }
+    below = {
+        route: OPERATORS
+        for router in importlib.import_module(OPERATORS).ROUTERS
+        for route in routes_of(router)
+    }
+    return named | below
 
 
 def test_a_route_module_serves_one_operation_and_the_template_declares_it() -> None:
@@ -70,7 +82,17 @@ def test_the_template_names_the_module_that_serves_the_route() -> None:
         if router is None:
             continue
         for route in routes_of(router):
-            assert declared()[route] in {f"functions.{name.replace('/', '.')}", *STREAMING}
+            assert declared()[route] in {f"functions.{name.replace('/', '.')}", *APPLICATIONS}
+
+
+def test_the_operators_application_has_all_that_lies_below_its_path_and_only_for_signers() -> None:
+    [below] = [route for route in DECLARED if route.function.module == OPERATORS]
+    assert (below.method, below.resource, below.is_signed) == (ANY, "/admin/v1/{proxy+}", True)
+    operators = {path for (_, path), module in declared().items() if module == OPERATORS}
+    assert operators
+    for _, path in declared():
+        assert path.startswith("/admin/v1/") == (path in operators)
+    assert [route for route in DECLARED if route.is_signed] == [below]
 
 
 def test_a_streaming_route_is_declared_as_one_and_no_other_is() -> None:
@@ -87,8 +109,14 @@ def test_every_module_has_an_event_file_for_its_route_and_there_are_no_others() 
     assert sorted(files) == sorted(known)
     for name, event in files.items():
         router = known[name]
-        if router is not None:
+        if router is None:
+            continue
+        if not name.startswith("admin/"):
             assert (event["httpMethod"], event["resource"]) in routes_of(router)
+            continue
+        [(method, path)] = routes_of(router)
+        assert event["httpMethod"] == method
+        assert re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), event["path"])
 
 
 def test_every_module_has_a_route_test() -> None:
@@ -100,8 +128,12 @@ def test_every_module_has_a_route_test() -> None:
 
 
 def test_every_path_refuses_the_methods_it_does_not_have() -> None:
-    refusing = {route.resource for route in DECLARED if route.method == ANY}
-    assert refusing == {path for _, path in declared()}
+    refusing = {
+        route.resource
+        for route in DECLARED
+        if route.method == ANY and route.function.module != OPERATORS
+    }
+    assert refusing == {path for (_, path), module in declared().items() if module != OPERATORS}
 
 
 def test_the_dialects_know_their_routes() -> None:

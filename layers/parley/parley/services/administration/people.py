@@ -25,7 +25,7 @@ Line = dict[str, Any]
 """One JSON object of an export."""
 
 _BOOKMARK = re.compile(
-    r"c(?P<completion>\d{1,16})|(?P<conversation>\d{1,10})\.(?P<sequence>\d{1,7})"
+    r"c(?P<completion>[0-9]{1,16})|(?P<conversation>[0-9]{1,10})\.(?P<sequence>[0-9]{1,7})"
 )
 
 
