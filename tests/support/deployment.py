@@ -29,6 +29,7 @@ from parley.domain.tenants import ApiKey, Caller, KeyKind, Limits, Tenant, TurnR
 from parley.domain.turns import LEASE_SECONDS, UsageRecord
 from parley.services.conversations import Conversations
 from parley.services.credentials import digest
+from parley.services.turns.recovery import Recovery
 from parley.settings import Settings
 from tests.support.serving import Process, Zygote
 from tests.support.zygote import ClockAhead
@@ -128,6 +129,12 @@ class Customer:
             messages += page.items
             has_more = page.has_more
         return messages
+
+    async def completion(self, turn: MessageId) -> Message:
+        """The reply of a stateless completion, as a reader sees it when all leases are over."""
+        store = self.store(ahead=PAST_THE_LEASE)
+        reply = await store.get_completion(self.caller.scope, turn)
+        return await Recovery(store, ClockAhead(PAST_THE_LEASE)).mend(self.tenant.id, reply)
 
     async def ledger(self) -> Sequence[UsageRecord]:
         """The lines of all its turns."""

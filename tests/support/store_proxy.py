@@ -19,6 +19,8 @@ class Call:
     """A call of the store on its way there."""
 
     operation: str
+    invocation: str
+    """The same for all attempts that an SDK makes of one call."""
     body: bytes = field(repr=False)
 
     @property
@@ -41,6 +43,8 @@ class Answer:
     status: int
     body: bytes = field(repr=False)
 
+
+_SILENCE = Answer(0, b"")
 
 Forward = Callable[[], Answer]
 Decide = Callable[[Call, Forward], Answer | None]
@@ -81,6 +85,19 @@ def collide(call: Call, _: Forward) -> Answer | None:
     return refusal("TransactionCanceledException", "Cancelled.", CancellationReasons=reasons)
 
 
+def throttle_transaction(call: Call, _: Forward) -> Answer | None:
+    """Refuse a transaction as DynamoDB does when one of its items is asked for too much."""
+    if call.operation != "TransactWriteItems":
+        return refusal("ProvisionedThroughputExceededException", "Too much.")
+    reasons = [{"Code": "ThrottlingError"} for _ in call.arguments["TransactItems"]]
+    return refusal("TransactionCanceledException", "Cancelled.", CancellationReasons=reasons)
+
+
+def stay_silent(_: Call, __: Forward) -> Answer | None:
+    """Say nothing until whoever asks gives up; nothing has happened."""
+    return _SILENCE
+
+
 def refusal(kind: str, message: str, **more: Any) -> Answer:
     """An error of DynamoDB's."""
     body = {"__type": f"com.amazonaws.dynamodb.v20120810#{kind}", "message": message, **more}
@@ -118,7 +135,7 @@ class StoreProxy:
         service, _, operation = target.rpartition(".")
         if not service.startswith("DynamoDB"):
             return forward()
-        return self.decide(Call(operation, body), forward)
+        return self.decide(Call(operation, headers["amz-sdk-invocation-id"], body), forward)
 
     def _forward(self, headers: dict[str, str], body: bytes) -> Answer:
         connection = http.client.HTTPConnection(self._upstream, timeout=60)
@@ -140,6 +157,15 @@ def proxy_of(upstream: str) -> Iterator[StoreProxy]:
         proxy.close()
 
 
+_HANDED_ON = (
+    "x-amz-target",
+    "content-type",
+    "authorization",
+    "x-amz-date",
+    "amz-sdk-invocation-id",
+)
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 1024
@@ -159,10 +185,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        names = ("x-amz-target", "content-type", "authorization", "x-amz-date")
-        headers = {name: self.headers[name] for name in names if name in self.headers}
+        headers = {name: self.headers[name] for name in _HANDED_ON if name in self.headers}
         answer = self.server.proxy.answer(self.headers["x-amz-target"], headers, body)
         if answer is None:
+            self.close_connection = True
+            return
+        if answer is _SILENCE:
+            self.rfile.read(1)
             self.close_connection = True
             return
         head = (
