@@ -6,13 +6,14 @@ SAM_CLI := .venv-sam/.synced
 SAM := .venv-sam/bin/sam
 CLIENTS := .venv-clients/.synced
 LITELLM := .venv-litellm/.synced
+SCAN := .venv-scan/.synced
 
 export PYTHONPATH := $(CURDIR)/layers/parley
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev test test-clients check build sam-local bench openapi lock clean
+.PHONY: help dev test test-clients check build sam-local bench scan audit openapi lock clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -48,6 +49,16 @@ sam-local: $(DEV) $(SAM_CLI) ## Serve on http://127.0.0.1:3000 from Docker, by `
 bench: $(DEV) ## Print how fast it is on this machine
 	.venv/bin/python -m bench
 
+scan: $(SCAN) ## Look for what is dangerous in code and template
+	.venv-scan/bin/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive \
+	  layers functions admin local bench
+	.venv-scan/bin/checkov --config-file .checkov.yaml
+
+audit: $(SCAN) ## Ask a database in the internet for known holes in what is locked
+	@for lock in requirements/*.txt; do \
+	  echo "$$lock"; .venv-scan/bin/pip-audit --require-hashes --disable-pip --requirement $$lock || exit; \
+	done
+
 openapi: $(DEV) ## Write the OpenAPI document anew after a change of routes
 	.venv/bin/python -m local.openapi
 
@@ -55,7 +66,7 @@ lock: ## Lock the dependencies anew after a change of pyproject.toml (ARGS=--upg
 	scripts/lock $(ARGS)
 
 clean: ## Remove what is built and installed; the local stack's data stays
-	rm -rf .aws-sam .venv .venv-clients .venv-litellm .venv-sam .local/clients .local/tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .aws-sam .venv .venv-clients .venv-litellm .venv-sam .venv-scan .local/clients .local/tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find functions layers admin local tests -name __pycache__ -type d -prune -exec rm -r {} +
 
 .venv/.synced: requirements/dev.txt .python-version
@@ -66,6 +77,9 @@ clean: ## Remove what is built and installed; the local stack's data stays
 
 .venv-litellm/.synced: requirements/litellm.txt .python-version
 	@scripts/venv .venv-litellm requirements/litellm.txt && touch $@
+
+.venv-scan/.synced: requirements/scan.txt .python-version
+	@scripts/venv .venv-scan requirements/scan.txt && touch $@
 
 .venv-sam/.synced: requirements/sam.txt .python-version
 	@scripts/venv .venv-sam requirements/sam.txt && touch $@

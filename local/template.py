@@ -23,7 +23,7 @@ def load(path: Path) -> Template:
         TemplateError: there is no such file, or it isn't a template.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader  # nosec B506
     except FileNotFoundError as error:
         raise TemplateError(f"There is no {path}.") from error
     except yaml.YAMLError as error:
