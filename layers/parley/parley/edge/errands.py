@@ -1,6 +1,5 @@
 """Lambda's entry for an operator's work that takes longer than a request may."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from parley.bootstrap import observe
 from parley.dialects.admin import ADMIN
 from parley.domain.errors import NotFound
+from parley.edge.loops import loop_of_this_thread
 from parley.telemetry import spans, work
 from parley.telemetry.spans import Span
 from parley.telemetry.traces import read
@@ -34,6 +34,6 @@ def errand_handler(erase: Callable[[str, str | None], Awaitable[None]]) -> Handl
 
     def handler(event: Event, context: Any) -> None:
         observe()
-        asyncio.run(observed(event, context.aws_request_id))
+        loop_of_this_thread().run_until_complete(observed(event, context.aws_request_id))
 
     return handler

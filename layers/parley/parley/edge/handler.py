@@ -1,6 +1,5 @@
 """Lambda's entry point around some routes."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from mangum.types import LambdaContext
 
 from parley.bootstrap import observe
 from parley.edge.application import application
+from parley.edge.loops import loop_of_this_thread
 
 Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
@@ -20,15 +20,7 @@ def lambda_handler(*routers: APIRouter) -> Handler:
 
     def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         observe()
-        _give_this_thread_a_loop()
+        loop_of_this_thread()  # in which Mangum runs the application
         return mangum(event, context)
 
     return handler
-
-
-def _give_this_thread_a_loop() -> None:
-    """Mangum runs the application in its thread's event loop; a worker thread has none."""
-    try:
-        asyncio.get_event_loop()
-    except RuntimeError:
-        asyncio.set_event_loop(asyncio.new_event_loop())

@@ -5,7 +5,6 @@ client says, DISCONNECT tells that it has ended. A handler here is an asynchrono
 typed event; what it raises becomes a status or a frame.
 """
 
-import asyncio
 import base64
 import json
 import logging
@@ -18,6 +17,7 @@ from parley.bootstrap_live import live_chats
 from parley.dialects.tenant.errors import envelope
 from parley.domain.errors import InvalidRequest, ParleyError, RateLimited
 from parley.domain.sockets import Connection, Job
+from parley.edge.loops import loop_of_this_thread
 from parley.edge.statuses import status_of
 from parley.telemetry import spans, work
 from parley.telemetry.spans import SERVER, Span
@@ -159,10 +159,4 @@ def as_domain_error(error: Exception) -> ParleyError:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run in this thread's event loop, which lives from one invocation to the next."""
-    try:
-        loop = asyncio.get_event_loop()
-    except RuntimeError:
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
-    return loop.run_until_complete(work)
+    return loop_of_this_thread().run_until_complete(work)
