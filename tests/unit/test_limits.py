@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from parley.adapters.memory import MemoryCounter
-from parley.domain.tenants import Caller, KeyKind, Limits, Tenant
+from parley.domain.tenants import Caller, KeyKind, KeyLimits, Limits, Tenant
 from parley.services.limits import LimitReached
 from parley.services.limits import Limits as Admission
 from tests.support.clock import NOON, ManualClock
@@ -62,6 +62,27 @@ async def test_a_new_minute_begins_with_the_whole_limit(clock: ManualClock) -> N
         await admission.admit(caller("acme"))
     clock.advance(60)
     assert (await admission.admit(caller("acme"))).remaining == 1
+
+
+async def test_a_key_that_is_refused_leaves_its_tenants_other_keys_their_requests(
+    clock: ManualClock,
+) -> None:
+    admission = Admission(MemoryCounter(clock), clock)
+    brief = replace(caller("acme"), limits=KeyLimits(requests_per_minute=1))
+    assert (await admission.admit(brief)).limit == 1
+    for _ in range(3):
+        with pytest.raises(LimitReached) as refused:
+            await admission.admit(brief)
+        assert refused.value.allowance.limit == 1
+    other = replace(caller("acme"), key_id="key_2")
+    assert (await admission.admit(other)).remaining == 0
+
+
+async def test_the_tighter_of_two_limits_is_told(clock: ManualClock) -> None:
+    admission = Admission(MemoryCounter(clock), clock)
+    patient = replace(caller("acme"), limits=KeyLimits(requests_per_minute=5))
+    allowance = await admission.admit(patient)
+    assert (allowance.limit, allowance.remaining) == (2, 1)
 
 
 async def test_one_tenant_does_not_use_up_anothers_limit(clock: ManualClock) -> None:

@@ -21,6 +21,8 @@ async def create_session(body: CompletionBody, caller: CallerOf, listener: Liste
 
     The persona is the token's, or with an API key the one selected, or else the key's default.
     """
+    if listener.once is None or listener.once.begun is None:
+        await services().turns.check_room(caller, text=body.message)
     session = await services().personas.begin(
         caller, codec.selector(body.persona), user=body.user_id, once=listener.once
     )

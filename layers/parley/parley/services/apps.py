@@ -272,6 +272,13 @@ class Apps:
                 model=app.model,
                 parameters=app.parameters,
             )
+            await self._turns.check_room(
+                caller,
+                text=text,
+                system_prompt=prompt,
+                model=app.model,
+                parameters=app.parameters,
+            )
         except ModelNotFound as error:
             raise AppUnavailable(
                 "This app has no model to answer; its owner has to set one."

@@ -21,6 +21,8 @@ DESCRIPTION_LENGTH = 240
 LONGEST_REPLY = 400
 """Tokens of a reply at most; a customer wants a few sentences, and a small model finds no end."""
 
+_BRIEF = Parameters(max_tokens=LONGEST_REPLY)
+
 _ROLE = "You are the consultant of an online shop. Answer in the language of the customer, briefly."
 
 _FOUND = (
@@ -77,6 +79,8 @@ class Consultant:
         if once is not None and once.is_told_again:
             chat = once.begun
         else:
+            if chat is None:
+                await self._turns.check_room(caller, text=message, parameters=_BRIEF)
             found = await self._find(caller, message, chat)
         if chat is None:
             chat = (await self._conversations.create(caller, once=once)).id
@@ -85,7 +89,7 @@ class Consultant:
             chat,
             dialect=dialect,
             text=message,
-            parameters=Parameters(max_tokens=LONGEST_REPLY),
+            parameters=_BRIEF,
             briefing=briefing(found),
             product_ids=tuple(product.id for product in found),
             telling=telling,

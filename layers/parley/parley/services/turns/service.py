@@ -27,13 +27,14 @@ from parley.domain.holds import Kind, NoRoom
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
 from parley.domain.once import Done, Once, Repeated
 from parley.domain.routes import ModelRoute
-from parley.domain.tenants import Caller
+from parley.domain.tenants import CATCH_ALL, Caller
 from parley.domain.tools import ToolResult
 from parley.domain.turns import (
     CHECKPOINT_SECONDS,
     NO_OPTIONS,
     CompletionRequest,
     Options,
+    PromptMessage,
 )
 from parley.ports import Clock, ConversationStore, Ids, Models
 from parley.services.context import budget, build_prompt, messages_to_read
@@ -320,6 +321,55 @@ class Turns:
             budget=budget(window, parameters.max_tokens),
             window=window,
         )
+
+    async def check_room(
+        self,
+        caller: Caller,
+        *,
+        text: str,
+        system_prompt: str | None = None,
+        model: str | None = None,
+        parameters: Parameters = UNDECIDED,
+    ) -> None:
+        """Refuse a message that there is no room for, before a conversation is begun for it.
+
+        It takes nothing, so `send` may refuse it all the same. For a caller whose limits count
+        requests alone, it does nothing.
+
+        Args:
+            model: None takes the tenant's default; where that has none, there is nothing to check.
+
+        Raises:
+            RateLimited: there is no room for what its turn would hold.
+            ParleyError: as `send`.
+        """
+        if model is None and set(caller.tenant.models) <= {CATCH_ALL}:
+            return
+        choice = self._choose(caller, model or caller.tenant.default_model)
+        said = [PromptMessage(Role.SYSTEM, system_prompt)] if system_prompt else []
+        request = CompletionRequest(
+            model=choice.model,
+            messages=(*said, PromptMessage(Role.USER, text)),
+            parameters=parameters,
+        )
+        origin = Origin(dialect="", key_id=caller.key_id, user="")
+        holds = [
+            hold
+            for hold in self._reserved(origin, caller, choice, request).holds
+            if hold.account.kind is not Kind.TOKENS  # a minute is over soon anyway
+        ]
+        if not holds:
+            return
+
+        async def look() -> None:
+            tenant = caller.tenant.id
+            balances = (self._store.balance(tenant, hold.account) for hold in holds)
+            for hold, balance in zip(holds, await asyncio.gather(*balances), strict=True):
+                if balance.taken + hold.amount > hold.limit:
+                    raise NoRoom(hold)
+
+        await self._admitted()
+        await self._with_room(caller, look)
 
     async def accept(
         self,
