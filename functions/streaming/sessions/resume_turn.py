@@ -3,6 +3,8 @@
 from typing import Annotated
 
 from fastapi import Header, Query
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response, StreamingResponse
 
 from parley.dialects.fields import MAX_INTEGER
@@ -13,6 +15,8 @@ from parley.edge.sse import STREAMED
 
 router = routes_of(SESSIONS, for_every_api=True)
 
+Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+
 
 @router.get(
     "/v1/turns/{turnId}/events", response_class=StreamingResponse, responses={200: STREAMED}
@@ -21,12 +25,12 @@ async def resume_turn(
     turnId: str,  # noqa: N803 - in camel case, as the sessions API writes names
     caller: CallerOf,
     starting_after: Annotated[
-        int | None,
-        Query(ge=0, le=MAX_INTEGER, description="How many events with data have been received."),
+        Count | SkipJsonSchema[None],
+        Query(description="How many events with data have been received."),
     ] = None,
     last_event_id: Annotated[
-        int | None,
-        Header(ge=0, le=MAX_INTEGER, description="The same, as browsers send it by themselves."),
+        Count | SkipJsonSchema[None],
+        Header(description="The same, as browsers send it by themselves."),
     ] = None,
 ) -> Response:
     """Tell a stream on behind the events that were received, live if the turn is under way.
