@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from bench import cold_start, store, streaming, telemetry
+from bench import cold_start, durability, store, streaming, telemetry
 from bench.code import code
 from bench.stack import aws
 
@@ -29,7 +29,9 @@ def main() -> int:
         print(streaming.report(measured, cases, deltas=DELTAS))
         rows = asyncio.run(store.measure(store.Sizes()))
         print(store.report(rows))
+        checkpoints = asyncio.run(durability.measure())
     print(telemetry.report(telemetry.measure(measured)))
+    print(durability.report(checkpoints))
     differences = store.differences(rows)
     for sentence in differences:
         print(f"This may not depend on how much is stored: {sentence}", file=sys.stderr)

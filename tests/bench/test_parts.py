@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench import cold_start, store, streaming, telemetry
+from bench import cold_start, durability, store, streaming, telemetry
 from bench.code import Code, code
 from bench.stack import aws
 from bench.store import Asked, Calls, Row
@@ -108,3 +108,13 @@ def test_a_table_has_numbers_to_the_right() -> None:
         "c       -",
         "A note.",
     ]
+
+
+def test_checkpoints_cost_a_write_each_and_nothing_before_the_first_token(measured: Code) -> None:
+    none, without, some, with_ = asyncio.run(durability.measure(lengths=(0, 2), runs=1))[:4]
+    assert without.checkpoints == 1  # in the step that settles the reply
+    assert none.calls == without.calls
+    assert some.checkpoints == 0
+    assert with_.checkpoints >= 2
+    assert with_.writes > some.writes
+    assert "with : without" in durability.report([none, without, some, with_])

@@ -244,7 +244,7 @@ async def test_a_turn_that_another_came_before_comes_behind_it(deployment: Deplo
     customer = await deployment.customer()
     conversation = await customer.conversation()
     mode = Mode(is_stored=True, has_key=False)
-    path, body = mode.request(conversation)
+    path, _ = mode.request(conversation)
 
     async def rival() -> None:
         with deployment.zygote.serving() as process:

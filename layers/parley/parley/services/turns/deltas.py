@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from parley.domain.conversations import Message
 from parley.domain.tools import ToolCall
 from parley.domain.turns import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 
@@ -59,11 +58,6 @@ class Assembly:
             )
             for _, deltas in sorted(self._calls.items())
         )
-
-    def makes(self, reply: Message) -> bool:
-        """Whether this is what a reply says, all of it and nothing else."""
-        said = (self.text, self.reasoning, self.tool_calls)
-        return said == (reply.text, reply.reasoning, reply.tool_calls)
 
 
 def in_pieces(delta: Delta) -> Iterator[Delta]:

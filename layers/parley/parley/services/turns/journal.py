@@ -56,8 +56,11 @@ class Journal:
         """Make the checkpoints that are due; what can't be kept now is kept the next time."""
         try:
             await self._retry()
-            while self._pending:
-                await self._make(self._next())
+            due = len(self._pending)  # what comes meanwhile waits for the next time
+            while due > 0:
+                kept = self._next()
+                due -= len(kept.deltas)
+                await self._make(kept)
             if self._clock.monotonic() - self._signed >= HEARTBEAT_SECONDS:
                 await self._make(self._of(()))
         except ParleyError:

@@ -21,7 +21,6 @@ from parley.domain.errors import (
 )
 from parley.domain.turns import Failed, Finished, TextDelta, TurnEvent
 from parley.ports import ConversationStore
-from parley.services.turns.deltas import Assembly
 from parley.services.turns.journal import is_shown
 from parley.services.turns.recovery import Recovery, stored
 
@@ -120,9 +119,6 @@ class ToldAgain(Turn):
         while True:
             reply = await self._look()  # before what is kept of it, so that this is all there is
             kept = await self._store.checkpoints(self._tenant, self.reply.id, after=place)
-            if reply.status is Status.INTERRUPTED:
-                last = await self._last_of(reply)
-                kept = tuple(checkpoint for checkpoint in kept if checkpoint.number <= last)
             last = math.inf if reply.last_checkpoint is None else reply.last_checkpoint
             news = [checkpoint for checkpoint in kept if heard < checkpoint.number <= last]
             for checkpoint in news:
@@ -140,20 +136,6 @@ class ToldAgain(Turn):
                 return
             pause = POLL_SECONDS if news else min(2 * pause, LONGEST_POLL_SECONDS)
             await asyncio.sleep(pause)
-
-    async def _last_of(self, reply: Message) -> int:
-        """The number of the last checkpoint that an interrupted reply was put together from.
-
-        Behind it may be what its process, taken for dead, has kept since.
-        """
-        whole, last = Assembly(), 0
-        for checkpoint in await self._store.checkpoints(self._tenant, reply.id):
-            if whole.makes(reply):
-                break
-            for delta in checkpoint.deltas:
-                whole.add(delta)
-            last = checkpoint.number
-        return last
 
     async def _look(self) -> Message:
         reply = await stored(self._store, self._tenant, self.reply)
