@@ -13,7 +13,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev test test-clients check build sam-local bench scan audit openapi lock clean
+.PHONY: help dev test soak test-clients check build sam-local bench scan audit openapi lock clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -24,6 +24,9 @@ dev: $(DEV) ## Serve the local stack on http://127.0.0.1:8000 (PORT=, DATA_DIR= 
 
 test: $(DEV) ## Run all tests that need no Docker (ARGS= goes to pytest)
 	.venv/bin/pytest $(ARGS)
+
+soak: $(DEV) ## Kill, pause, cut off and fail for minutes (SEEDS= so many times, ARGS= goes to pytest)
+	PARLEY_SOAK_SEEDS=$(or $(SEEDS),3) .venv/bin/pytest tests/durability --timeout 1800 $(ARGS)
 
 test-clients: $(DEV) $(CLIENTS) $(LITELLM) ## Run the tests with clients and suites of others (ARGS= goes to pytest)
 	.venv/bin/pytest tests/clients $(ARGS)
