@@ -89,7 +89,7 @@ def report(rows: list[Spent]) -> str:
         "5. Durability: a turn of a stored conversation with and without checkpoints",
         ("", "s", "checkpoints", "calls", "read units", "write units", "first token, ms"),
         [*measured, *ratios],
-        f"s: how long the model speaks, {PIECES_A_SECOND} pieces of {len(PIECE)} bytes in a second; "
+        f"s: how long the model speaks, {PIECES_A_SECOND} pieces of {len(PIECE)} bytes a second; "
         "0 is one piece.",
         f"A checkpoint every {CHECKPOINT_SECONDS:g} s, and with it a read whether to stop.",
         "First token: the median of turns of one piece, taken in turn with the others.",
