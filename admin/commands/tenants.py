@@ -11,6 +11,7 @@ from admin.commands.keys import ONCE
 from admin.commands.models import refusal
 from admin.session import Session, command
 from parley.domain.tenants import KeyKind, Tenant
+from parley.services.administration.budgets import standing_values
 from parley.services.administration.changes import BUDGET, limits_document
 from parley.services.administration.tenants import SETTLED, since, status
 from parley.services.route_files import WrongRoutes, read_routes
@@ -106,6 +107,12 @@ async def origins(
     else:
         found = await session.admin.tenants.get(tenant)
     session.screen.facts({"origins": sorted(found.origins)})
+
+
+@command(app, "budget")
+async def budget(session: Session, tenant: TenantId) -> None:
+    """Show how a tenant's budget stands this month; `limits` sets it."""
+    session.screen.facts(standing_values(await session.admin.budgets.standing(tenant)))
 
 
 @command(app, "suspend", asks=True)

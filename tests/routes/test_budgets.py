@@ -14,12 +14,15 @@ from botocore.client import BaseClient
 from parley.adapters.models.scripted import ScriptedModel
 from parley.bootstrap import Services
 from parley.dialects.registry import DIALECTS
+from parley.domain.conversations import Scope
 from parley.domain.errors import BudgetExhausted
 from parley.domain.holds import Hold, NoRoom, budget, dollars
+from parley.domain.ids import ConversationId
 from parley.domain.routes import Price
 from parley.domain.tenants import KeyLimits, Limits
 from parley.services.turns.reserving import refusal
-from tests.routes.conftest import Invoke
+from tests.routes.conftest import CHAT, Clients, Invoke, invoke_socket
+from tests.routes.test_socket import CONNECTION, work
 
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
 
@@ -155,3 +158,21 @@ def test_only_who_has_limits_that_turns_count_against_pays_for_them(
     alike = ["UpdateItem", "PutItem", "TransactWriteItems"]
     held = ["UpdateItem", "TransactWriteItems", "Query", "TransactWriteItems"]
     assert sorted(asked) == sorted(held if has_limits else alike)
+
+
+@pytest.mark.usefixtures("stored_chat", "never_asked")
+def test_a_live_chat_is_told_that_there_is_no_money_and_stays_open(
+    clients: Clients, services: Services, loop: asyncio.AbstractEventLoop
+) -> None:
+    assert invoke_socket("connect") == {"statusCode": 200}
+    frames: list[Any] = []
+    clients.open[CONNECTION] = frames
+    work(clients)
+    limit(services, loop, budget=Decimal("0.000001"))
+    invoke_socket("receive")
+    head = loop.run_until_complete(services.store.get(Scope("demo"), ConversationId.parse(CHAT)))
+    assert head.message_count == 0
+    [error] = [frame for frame in frames if frame["type"] == "error"]
+    assert error["code"] == "budget_exhausted"
+    assert error["details"]["retry_after"] > 0
+    assert CONNECTION in clients.open

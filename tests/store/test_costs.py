@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,11 @@ from parley.adapters.dynamodb import items, keys
 from parley.adapters.dynamodb.catalogues import DynamoCatalogues
 from parley.adapters.dynamodb.client import Database, Tables, put
 from parley.adapters.dynamodb.items import encode
+from parley.adapters.dynamodb.ledger import DynamoLedger
 from parley.adapters.system import SystemClock
 from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import Conversation, Message, Origin, Rating, Role, Status
+from parley.domain.holds import Hold, budget
 from parley.domain.ids import MessageId
 from parley.domain.once import Answer
 from parley.domain.personas import Persona, PersonaContent
@@ -22,6 +25,7 @@ from parley.domain.routes import ModelRoute
 from parley.domain.sockets import ReplyText
 from parley.domain.tenants import ApiKey, KeyKind, Tenant
 from parley.domain.turns import PromptMessage
+from parley.domain.usage import Labels, Sums
 from tests.support.capacity import Cost, item_size, metered, write_units
 from tests.support.stores import Stores, completion_id, finished
 
@@ -256,6 +260,37 @@ async def measure_live_chats(
     )
 
 
+async def measure_holds(
+    measure: Measure, stores: Stores, client: "DynamoDBClient", tables: Tables
+) -> None:
+    """The costs of limits that turns count against, and of the sums of days."""
+    store, now = stores.conversations, stores.clock.now()
+    money = budget(now)
+    held = replace(ORIGIN, holds=(Hold(money, 10**12, 10**15),))
+    talk = await stores.begin(system_prompt=PROMPT)
+    await store.begin_completions(stores.scope, [stores.completion(origin=held)])
+    question = stores.append(talk, TEXT, origin=held)
+    await measure("append_turn, with a budget", question)
+    _, pending = await store.get_message(stores.scope, MessageId(talk.id, 2))
+    await measure("settle, with a budget", stores.settle(finished(pending, TEXT, origin=held)))
+    reply = stores.completion(origin=held)
+    await measure(
+        "begin_completions, with a budget", store.begin_completions(stores.scope, [reply])
+    )
+    await measure("balance", store.balance(stores.tenant, money))
+    later = now + timedelta(seconds=1)
+    await measure("holders, 2", store.holders(stores.tenant, before=later))
+    await measure("release", store.release(stores.tenant, reply.id, since=reply.created_at))
+    ledger = DynamoLedger(Database(client, SystemClock()), tables)
+    day = now.date()
+    sums = {
+        Labels(f"user-{number:02}", "key-1", "openai", "a-model", "a-route"): Sums(turns=1)
+        for number in range(50)
+    }
+    await measure("keep, of 50 users", ledger.keep(stores.tenant, day, sums, version=0))
+    await measure("rollups, 1", ledger.rollups(stores.tenant, day, day))
+
+
 async def measure_completions(measure: Measure, stores: Stores) -> None:
     scope, store = stores.scope, stores.completions
 
@@ -325,6 +360,7 @@ async def measured(stores: Stores, client: "DynamoDBClient", tables: Tables) -> 
     clock = stores.clock
     await measure_requests_and_checkpoints(measure, stores)
     await measure_completions(measure, stores)
+    await measure_holds(measure, stores, client, tables)
     await measure_catalogues(measure, stores.tenant, client, tables)
 
     tenant = Tenant(

@@ -12,6 +12,7 @@ from parley.adapters.dynamodb.ledger import DynamoLedger
 from parley.adapters.workers import LambdaErrands
 from parley.bootstrap import Services, services
 from parley.ports import Clock, Errands, Ids
+from parley.services.administration.budgets import Budgets
 from parley.services.administration.keys import Keys
 from parley.services.administration.people import People
 from parley.services.administration.reports import Reports
@@ -30,6 +31,7 @@ class Administration:
     personas: Personas
     people: People
     reports: Reports
+    budgets: Budgets
     errands: Errands
     clock: Clock
     ids: Ids
@@ -65,6 +67,7 @@ def administer(made: Services) -> Administration:
             clock=clock,
         ),
         reports=Reports(tenants, ledger, clock),
+        budgets=Budgets(tenants, made.store, clock),
         errands=LambdaErrands(basics.settings.erase_function),
         clock=clock,
         ids=basics.ids,

@@ -1,7 +1,7 @@
 """The usage ledger on DynamoDB, read and, where somebody is to be forgotten, changed.
 
 Its lines are written with the turns that they are of, by the stores of those. Beside them, the sums
-of days that are over are kept: docs/decisions/0009-usage-by-day.md says why by whoever asks first.
+of days that are over are kept: docs/decisions/0010-usage-by-day.md says why by whoever asks first.
 """
 
 import asyncio
