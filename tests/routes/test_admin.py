@@ -410,18 +410,14 @@ def test_edit_persona_leaves_production_as_it_is(invoke: Invoke) -> None:
 
 
 def test_submit_persona_puts_it_into_production(invoke: Invoke) -> None:
-    assert invoke("admin/submit_persona").json["production"] == 1
     assert invoke("admin/submit_persona").json["production"] == 2
+    assert invoke("admin/submit_persona").json["production"] == 3
 
 
-def test_roll_back_persona_repeats_a_version_under_a_new_number(
-    services: bootstrap.Services, loop: asyncio.AbstractEventLoop, invoke: Invoke
-) -> None:
+def test_roll_back_persona_repeats_a_version_under_a_new_number(invoke: Invoke) -> None:
     refused(invoke("admin/roll_back_persona"), 409, "conflict")
     invoke("admin/edit_persona")
-    demo = loop.run_until_complete(services.directory.get_tenant("demo"))
-    assert demo is not None
-    loop.run_until_complete(services.personas.submit(demo, 1))
+    invoke("admin/submit_persona")
     assert invoke("admin/roll_back_persona").json["production"] == 3
     first, third = (
         invoke("admin/get_persona", query={"version": number}).json["content"] for number in "13"
