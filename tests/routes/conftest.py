@@ -241,6 +241,6 @@ def clients(services: bootstrap.Services, monkeypatch: pytest.MonkeyPatch) -> Cl
 
 def invoke_socket(name: str, **changes: Any) -> Any:
     """What a function of the WebSocket API, or the worker, returns for its event file."""
-    event = json.loads((ROOT / "events" / "socket" / f"{name}.json").read_text())
-    module = importlib.import_module(f"functions.socket.{name}")
+    event = json.loads((ROOT / "events" / "sockets" / f"{name}.json").read_text())
+    module = importlib.import_module(f"functions.sockets.{name}")
     return module.handler(event | changes, Context())

@@ -263,7 +263,7 @@ def unlimited(services: bootstrap.Services, loop: asyncio.AbstractEventLoop) -> 
 def every_event() -> Iterator[tuple[str, Mapping[str, Any]]]:
     for file in sorted((ROOT / "events").glob("*/*.json")):
         name = f"{file.parent.name}/{file.stem}"
-        if file.parent.name not in {"socket", "rotation"}:
+        if file.parent.name not in {"sockets", "rotation"}:
             yield name, json.loads(file.read_text())
 
 

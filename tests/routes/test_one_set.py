@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import re
+import sys
 from pathlib import Path
 
 from fastapi import APIRouter
@@ -157,7 +158,7 @@ def test_each_route_of_the_socket_api_leads_to_its_module_and_has_its_event() ->
     }
     known = {}
     for name in modules():
-        if not name.startswith("socket/"):
+        if not name.startswith("sockets/"):
             continue
         module = importlib.import_module(f"functions.{name.replace('/', '.')}")
         if route := getattr(module, "ROUTE", None):
@@ -177,5 +178,21 @@ def test_what_starts_the_worker_starts_the_function_of_its_module() -> None:
         ]
         if started
     }
-    assert dict(declared)[worker]["Handler"] == "socket.reply.handler"
+    assert dict(declared)[worker]["Handler"] == "sockets.reply.handler"
     assert "Events" not in dict(declared)[worker]
+
+
+def test_no_handler_is_hidden_by_a_module_of_the_same_name() -> None:
+    """Lambda finds no `socket.connect`, as the standard library has a `socket` of its own."""
+    folders = {
+        function.handler.replace("/", ".").partition(".")[0]
+        for function, _ in functions(TEMPLATE, Evaluator(TEMPLATE))
+    }
+    assert {"openai", "sockets"} <= folders
+    assert not folders & sys.stdlib_module_names
+    carried = {
+        requirement.partition("==")[0].replace("-", "_")
+        for requirement in (ROOT / "requirements/lambda.txt").read_text().splitlines()
+        if "==" in requirement
+    }
+    assert not folders & carried
