@@ -2,11 +2,13 @@
 
 import asyncio
 import itertools
+import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, cast
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import hypothesis.strategies as st
 import pytest
@@ -19,8 +21,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from parley.adapters.dynamodb.client import Database, Tables
+from parley.adapters.dynamodb.conversations import DynamoConversations
+from parley.adapters.dynamodb.ledger import DynamoLedger
+from parley.adapters.dynamodb.requests import DynamoRequests
 from parley.adapters.memory import MemoryConversations
-from parley.adapters.system import RandomIds
+from parley.adapters.system import RandomIds, SystemClock
 from parley.domain.conversations import FinishReason, Message, Role, Status, Usage
 from parley.domain.errors import Interrupted, ModelError, ModelUnavailable, ParleyError
 from parley.domain.ids import ConversationId, MessageId
@@ -43,8 +49,12 @@ from parley.domain.turns import (
 from parley.ports import ConversationStore, Requests
 from parley.services.conversations import Conversations
 from parley.services.turns import Turn, Turns
-from tests.durability.effort import SEEDS, effort
+from tests.durability.effort import FIRST_SEED, SEEDS, effort
+from tests.support.clock import NOON
 from tests.support.virtual_time import LoopClock, VirtualTimeLoop
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 T = TypeVar("T")
 
@@ -602,3 +612,32 @@ RULES = settings(
 def test_no_order_of_events_breaks_a_promise(number: int) -> None:
     seed(number)(TurnMachine)
     run_state_machine_as_test(TurnMachine, settings=settings(RULES, max_examples=effort(60, 400)))
+
+
+def test_nor_does_any_on_dynamodb(dynamodb: "DynamoDBClient", tables: Tables) -> None:
+    class OnDynamoDB(TurnMachine):
+        def stores(self) -> Stores:
+            clock = LoopClock(self.loop)
+            database = Database(dynamodb, SystemClock())
+            ledger = DynamoLedger(database, tables)
+
+            async def lines(tenant: str) -> Sequence[UsageRecord]:
+                days = {(NOON + timedelta(seconds=self.loop.time())).date(), NOON.date()}
+                return [
+                    line
+                    for day in days
+                    async for some in ledger.lines(tenant, day)
+                    for line in some
+                ]
+
+            return Stores(
+                f"tenant-{uuid.uuid4()}",
+                clock,
+                DynamoConversations(database, tables, clock),
+                DynamoRequests(database, tables, clock),
+                lines,
+            )
+
+    seed(FIRST_SEED)(OnDynamoDB)
+    few = settings(RULES, max_examples=effort(2, 50), stateful_step_count=effort(15, 40))
+    run_state_machine_as_test(OnDynamoDB, settings=few)

@@ -38,13 +38,15 @@ async def listen(
     method: str = "POST",
     headers: Mapping[str, str] | None = None,
     on_piece: Callable[[int], None] = lambda _: None,
+    into: Heard | None = None,
 ) -> Heard:
     """Ask for a reply as chunks and hear it to its end, or for as long as there is anybody.
 
     Args:
         on_piece: called with the number of every piece, counted from 1.
+        into: what notes all that is heard, for who wants to see it meanwhile.
     """
-    heard = Heard()
+    heard = into or Heard()
     try:
         async with client.stream(method, path, json=body, headers=headers) as response:
             heard.status, heard.headers = response.status_code, response.headers
