@@ -22,7 +22,7 @@ from parley.domain.routes import Price
 from parley.domain.tenants import KeyLimits, Limits
 from parley.services.turns.reserving import refusal
 from tests.routes.conftest import CHAT, Clients, Invoke, invoke_socket
-from tests.routes.test_socket import CONNECTION, work
+from tests.routes.test_sockets import CONNECTION, work
 
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
 
@@ -34,7 +34,7 @@ ROUTES = [
     "consultant/send_message",
     "consultant/stream_message",
 ]
-"""Of every dialect that asks models over HTTP; live chats are in test_socket.py."""
+"""Of every dialect that asks models over HTTP; live chats are in test_sockets.py."""
 
 PRICE = Price(since=date(2025, 1, 1), prompt=Decimal(1), completion=Decimal(2))
 
