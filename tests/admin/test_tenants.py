@@ -1,10 +1,15 @@
 """Tenants are taken on, held to limits, suspended and resumed by the program."""
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
+from parley.domain.conversations import Origin
+from parley.domain.holds import Hold, budget, units
 from tests.admin.conftest import Program
+from tests.support.stores import Stores, finished
 
 
 def test_a_new_tenant_is_listed_with_the_default_limits(program: Program, tenant: str) -> None:
@@ -34,6 +39,29 @@ def test_some_limits_are_changed_and_the_others_stay(program: Program, tenant: s
     after = program.do("tenants", "limits", tenant, "requests_per_minute=600", "connections=7")
     assert after == before | {"requests_per_minute": 600, "connections": 7}
     assert program.do("tenants", "limits", tenant) == after
+
+
+@pytest.mark.anyio
+async def test_how_a_budget_stands_is_told_to_the_cent(program: Program, stores: Stores) -> None:
+    now = stores.clock.now()
+    money = budget(now)
+    await program.away("tenants", "limits", stores.tenant, "budget=1.00")
+    hold = Hold(money, units(Decimal("0.30")), units(Decimal(1)))
+    for cost in (Decimal("0.125"), None):
+        origin = Origin(dialect="openai", key_id="key-1", user="alice", holds=(hold,))
+        reply = stores.completion(origin=origin)
+        await stores.conversations.begin_completions(stores.scope, [reply])
+        if cost is not None:
+            ended = finished(reply, "Hi!", origin=origin)
+            record = replace(stores.record(ended), cost=cost)
+            assert await stores.conversations.settle(ended, record)
+    assert await program.away("tenants", "budget", stores.tenant) == {
+        "month": f"{now:%Y-%m}",
+        "budget": "1.00",
+        "spent": "0.125",
+        "held": "0.3",
+        "left": "0.575",
+    }
 
 
 def test_a_budget_is_kept_to_the_cent_and_lifted(program: Program, tenant: str) -> None:

@@ -1,5 +1,6 @@
 """What the stores promise of what turns hold until they are settled."""
 
+import asyncio
 import random
 from dataclasses import replace
 from datetime import timedelta
@@ -9,13 +10,19 @@ from typing import Any
 import anyio
 import pytest
 
-from parley.domain.conversations import Message, Origin, Scope, Status, Usage
-from parley.domain.errors import NotFound, StoreUnavailable
+from parley.adapters.system import RandomIds
+from parley.domain.conversations import Message, Origin, Parameters, Role, Scope, Status, Usage
+from parley.domain.errors import BudgetExhausted, NotFound, StoreUnavailable
 from parley.domain.holds import Account, Balance, Hold, NoRoom, budget, tokens, turns, units
 from parley.domain.once import Repeated
+from parley.domain.routes import ModelRoute, Price
+from parley.domain.tenants import Caller, KeyKind, Tenant
+from parley.domain.turns import CompletionRequest, PromptMessage
+from parley.services.turns import Turns
 from tests.store.test_concurrency import at_once
 from tests.support.clock import NOON
 from tests.support.stores import Stores, finished
+from tests.support.turns import OnlyPlayed, Played
 
 pytestmark = pytest.mark.anyio
 
@@ -239,6 +246,44 @@ def test_calls_at_once_never_pass_a_nearly_spent_budget(
     assert max(seen) <= 100 * CENT
     assert anyio.run(balance, stores) == Balance(spent * CENT, spent * CENT)
     assert 80 <= spent <= 100
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_turns_at_once_never_pass_a_nearly_spent_budget(
+    threadsafe_stores: Stores, seed: int
+) -> None:
+    """Sixty-four turns of the service, some with an end to their reply and some left early."""
+    stores = threadsafe_stores
+    chance = random.Random(seed)  # noqa: S311 - guards nothing
+    price = Price(since=NOON.date(), prompt=Decimal(1), completion=Decimal(2))
+    limit = Decimal("0.0005")  # of 500 millionths, of which a turn takes seven and may take 90
+    tenant = Tenant(
+        id=stores.tenant,
+        created_at=NOON,
+        models={"small": ModelRoute("played", "m-1", prices=(price,))},
+        budget=limit,
+    )
+    caller = Caller(tenant, "key-1", KeyKind.TEST)
+    model = Played()
+    service = Turns(stores.conversations, OnlyPlayed(model), stores.clock, RandomIds())
+    plans = [Parameters(max_tokens=chance.randint(1, 40)) for _ in range(64)]
+
+    async def take(parameters: Parameters) -> bool:
+        said = (PromptMessage(Role.USER, "Hi"),)
+        request = CompletionRequest(model="small", messages=said, parameters=parameters)
+        try:
+            turn = await service.complete(caller, request, dialect="test")
+        except BudgetExhausted:
+            return False
+        assert (await balance(stores)).taken <= units(limit)
+        await turn.result()
+        return True
+
+    taken = await asyncio.gather(*(take(plan) for plan in plans))
+    assert 0 < sum(taken) == len(model.asked)
+    spent = units(sum(taken) * Decimal("0.000007"))
+    assert await balance(stores) == Balance(spent, spent)
+    assert spent <= units(limit)
 
 
 def test_a_turn_settled_and_released_by_many_at_once_is_given_back_once(
