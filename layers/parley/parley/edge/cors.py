@@ -27,6 +27,7 @@ EXPOSED: Final = ", ".join(
         "retry-after",
         "idempotent-replayed",
         "x-parley-route",
+        "x-parley-turn",
         "x-should-retry",
         "openai-processing-ms",
         "x-ratelimit-limit",
