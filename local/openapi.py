@@ -29,7 +29,9 @@ DESCRIPTION = """\
 Five chat APIs over the same stored conversations: what is begun in one can be read and continued in
 the others.
 
-Every route takes either credential, in either header, `Authorization: Bearer ...` or
+What is under `/admin/v1` is for operators: they sign with AWS credentials, and IAM decides.
+
+Every other route takes either credential, in either header, `Authorization: Bearer ...` or
 `X-API-Key: ...`:
 
 - an **API key**, `sk_test_...` or `sk_prod_...`, which acts for a whole tenant;

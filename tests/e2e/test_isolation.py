@@ -137,6 +137,7 @@ class Operation:
     fields: tuple[Field, ...]
     example: Mapping[str, Any] | None
     """A body, where there is one."""
+    is_for_operators: bool
 
     def __str__(self) -> str:
         return f"{self.method.upper()} {self.path}"
@@ -197,7 +198,8 @@ def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
                 for name, schema in body.get("properties", {}).items()
             ]
             example = next(iter(body.get("examples", ({},)))) if content else None
-            yield Operation(method, path, tuple(fields), example)
+            is_signed = {"SigV4": []} in described.get("security", ())
+            yield Operation(method, path, tuple(fields), example, is_signed)
 
 
 def unknown(operation: Operation) -> Iterator[str]:
@@ -381,7 +383,10 @@ def test_no_route_shows_or_changes_what_is_anothers(http: httpx.Client) -> None:
     owner = begin(http, OWNER_KEY, USER)
     before = state(http, owner)
     # Deletions come last, so that there is something left for the others to give away.
-    described = sorted(operations(document), key=lambda operation: operation.method == "delete")
+    described = sorted(
+        (each for each in operations(document) if not each.is_for_operators),
+        key=lambda operation: operation.method == "delete",
+    )
     assert described
     strange = {str(each): names for each in described if (names := list(unknown(each)))}
     assert not strange, f"Say in KINDS or PLAIN what these are: {strange}"
@@ -394,6 +399,39 @@ def test_no_route_shows_or_changes_what_is_anothers(http: httpx.Client) -> None:
     ]
 
     assert not found, "\n".join(found)
+    assert state(http, owner) == before
+
+
+def test_nobody_with_a_tenant_s_credential_reaches_what_is_for_operators(
+    http: httpx.Client,
+) -> None:
+    """Not even for the tenant's own things, nor learns that there is anything."""
+    owner = begin(http, OWNER_KEY, USER)
+    before = state(http, owner)
+    described = [
+        each for each in operations(http.get("/openapi.json").json()) if each.is_for_operators
+    ]
+    assert len(described) > 20
+    own = {"tenant": "conformance", "key": "key_test_conformance", "persona": "my-alias"}
+    credentials = [OWNER_KEY, "sk_test_neighbour", token(http, USER)]
+    for operation in described:
+        path = re.sub(r"{(\w+)}", lambda found: own[found[1]], operation.path)
+        for credential in credentials:
+            for headers in (
+                {"authorization": f"Bearer {credential}"},
+                {"x-api-key": credential},
+                {"authorization": credential},
+            ):
+                reply = http.request(
+                    operation.method,
+                    path,
+                    params={"user": USER, "tenant": own["tenant"]},
+                    json=operation.example or {},
+                    headers=headers,
+                )
+                assert reply.status_code == 404, f"{operation}: {told(reply)}"
+                assert reply.json()["code"] == "not_found"  # in no dialect's words: the gateway's
+                assert not any(secret in reply.text for secret in owner.secrets)
     assert state(http, owner) == before
 
 
