@@ -5,15 +5,19 @@ import importlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.client import BaseClient
 
 from parley import bootstrap
+from parley.adapters.dynamodb import items, keys
+from parley.adapters.dynamodb.client import put
 from parley.adapters.dynamodb.completions import DynamoCompletions
-from parley.domain.conversations import Conversation
-from parley.domain.ids import ConversationId
+from parley.domain.conversations import Conversation, Status
+from parley.domain.ids import ConversationId, MessageId
+from parley.domain.turns import UsageRecord
 from tests.routes.conftest import NOW, ROOT, Clients, Context, Invoke
 from tests.routes.test_rights import LONG, OPERATORS, Right, declared, leave_dead, used
 from tests.support.completions import kept
@@ -74,13 +78,31 @@ def recorded(
 
 
 def store(services: bootstrap.Services, loop: asyncio.AbstractEventLoop) -> None:
-    """Keep a user's conversation with a long message and a dead turn, and a long completion."""
+    """Keep a user's conversation with a long message and a dead turn, and a long completion.
+
+    And use of a day that is over by users with names so long that one item can't hold its sums.
+    """
     loop.run_until_complete(services.store.create(CHAT))
     loop.run_until_complete(services.store.append_turn(CHAT, text="r" * LONG, model="any", at=NOW))
     leave_dead(services, loop, CHAT)
     basics = services.basics
     completions = DynamoCompletions(basics.database, basics.tables)
     loop.run_until_complete(completions.keep(kept("r" * LONG)))
+    at = basics.clock.now() - timedelta(days=7)
+    for number in (1, 2):
+        line = UsageRecord(
+            tenant="demo",
+            user=f"{number}" * (LONG // 2),
+            key_id="key",
+            dialect="openai",
+            turn=MessageId(ConversationId(number), 2),
+            model="any",
+            status=Status.COMPLETED,
+            usage=None,
+            at=at,
+        )
+        key = keys.ledger_line("demo", at, line.turn)
+        basics.database.write(put(basics.tables.ledger, key, items.from_record(line)))
 
 
 def test_a_function_behind_the_admin_api_may_do_what_it_does_and_nothing_else(
@@ -98,6 +120,8 @@ def test_a_function_behind_the_admin_api_may_do_what_it_does_and_nothing_else(
     for file in sorted((ROOT / "events" / "admin").glob("*.json")):
         if file.stem not in LAST and file.stem not in {"erase", "roll_back_persona", "set_models"}:
             recorded.ask(file.stem)
+    recorded.ask("get_usage", query={})
+    recorded.ask("get_usage", query={"tenant": "demo"})  # which reads what the first one has kept
     recorded.ask("submit_persona")
     recorded.ask("roll_back_persona")
     recorded.ask("set_models")
