@@ -71,6 +71,6 @@ def fuzz(operation: Any) -> None:
         if VISIBLE.fullmatch(headers.get("Idempotency-Key", "")):  # it may be another request's
             headers["Idempotency-Key"] = secrets.token_hex(16)
         credential = {"auth": RequestsOperator()} if is_for_operators else {"headers": HEADERS}
-        case.call_and_validate(**credential, excluded_checks=excluded)
+        case.call_and_validate(**credential, timeout=30, excluded_checks=excluded)
 
     answers_as_described()
