@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -375,3 +376,48 @@ async def test_a_reply_of_any_size_is_kept_and_told_again(world: World) -> None:
     again = await heard(await world.turns.hear(CALLER, turn.reply.id))
     assert again == first
     assert "".join(each.text for each in again if isinstance(each, TextDelta)) == text
+
+
+@pytest.mark.parametrize("runs_on", [True, False])
+async def test_a_client_may_leave_before_the_model_has_accepted(
+    world: World,
+    runs_on: bool,  # noqa: FBT001 - the test's parameter
+) -> None:
+    rules = TurnRules(stored_run_on=runs_on)
+    caller = Caller(replace(TENANT, turns=rules), "key_1", KeyKind.TEST)
+    conversation = await world.chat()
+    accepts, asked = asyncio.Event(), asyncio.Event()
+    world.model.plays = (accepts, *HELLO)
+    world.model.on_ask = asked.set
+    waiting = asyncio.create_task(streamed(world, conversation.id, caller=caller))
+    await asked.wait()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    accepts.set()
+    await world.turns.drain()
+    [_, reply] = await world.history(conversation)
+    assert reply.status is (Status.COMPLETED if runs_on else Status.STOPPED)
+    assert world.model.closed == 1
+
+
+async def test_a_turn_is_run_though_its_client_left_while_it_was_appended(world: World) -> None:
+    conversation = await world.chat()
+    append, appends, appended = world.store.append_turn, asyncio.Event(), asyncio.Event()
+
+    async def slowly(*args: Any, **named: Any) -> tuple[Message, Message]:
+        appends.set()
+        await appended.wait()
+        return await append(*args, **named)
+
+    world.store.append_turn = slowly  # type: ignore[method-assign]
+    waiting = asyncio.create_task(streamed(world, conversation.id))
+    await appends.wait()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    appended.set()
+
+    async def is_answered() -> bool:
+        messages = await world.history(conversation)
+        return bool(messages) and messages[-1].status is Status.COMPLETED
+
+    await until(is_answered)

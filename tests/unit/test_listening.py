@@ -11,6 +11,7 @@ from parley.domain.conversations import Message, Role, Status
 from parley.domain.errors import ModelError
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.turns import Failed, Finished, TurnEvent
+from parley.edge.leaving import unless_left
 from parley.edge.listening import Listener
 from parley.services.turns import Turn
 from tests.support.clock import NOON
@@ -47,12 +48,11 @@ class Client:
 
     def __init__(self) -> None:
         self.leaves = asyncio.Event()
+        self.request = Request({"type": "http", "headers": [], "state": {}}, self.receive)
+        self.request.state.once = None
 
-    def listener(self) -> Listener:
-        request = Request({"type": "http", "headers": [], "state": {}}, self.receive)
-        request.state.once = None
-        request.state.client = request
-        return Listener(request)
+    async def wait_for(self, turn: Turn) -> Message:
+        return await unless_left(self.request, Listener(self.request).reply(turn))
 
     async def receive(self) -> Received:
         await self.leaves.wait()
@@ -62,19 +62,19 @@ class Client:
 async def test_who_waits_hears_how_the_turn_ended() -> None:
     turn = Told()
     turn.ends.set_result(Finished(REPLY))
-    assert await Client().listener().reply(turn) == REPLY
+    assert await Client().wait_for(turn) == REPLY
 
 
 async def test_who_waits_hears_why_there_is_no_whole_reply() -> None:
     turn = Told()
     turn.ends.set_result(Failed(REPLY, ModelError("It broke.")))
     with pytest.raises(ModelError, match="It broke"):
-        await Client().listener().reply(turn)
+        await Client().wait_for(turn)
 
 
 async def test_a_client_that_leaves_leaves_the_turn() -> None:
     turn, client = Told(), Client()
-    waiting = asyncio.create_task(client.listener().reply(turn))
+    waiting = asyncio.create_task(client.wait_for(turn))
     await asyncio.sleep(0)
     client.leaves.set()
     with pytest.raises(ClientDisconnect):
@@ -86,5 +86,5 @@ async def test_a_turn_that_has_ended_is_not_left() -> None:
     turn, client = Told(), Client()
     turn.ends.set_result(Finished(REPLY))
     client.leaves.set()
-    assert await client.listener().reply(turn) == REPLY
+    assert await client.wait_for(turn) == REPLY
     assert not turn.is_left

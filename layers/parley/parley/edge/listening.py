@@ -1,11 +1,9 @@
 """Who asked for a turn, as its route sees them: they may ask again, and leave before the end."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from parley.dialects.wire import Telling, Wire
@@ -29,36 +27,25 @@ class Listener:
         self._request = request
 
     async def reply(self, turn: Turn) -> Message:
-        """The settled reply; the turn is left if the client leaves first.
+        """The settled reply.
 
         Raises:
-            ClientDisconnect: it did.
             ParleyError: why there is no whole reply.
         """
-        return await self.all(turn.result(), (turn,))
+        self._note(turn)
+        return await turn.result()
 
     async def all(self, replies: Coroutine[Any, Any, T], turns: tuple[Turn, ...]) -> T:
-        """What several turns come to; they are left if the client leaves first.
+        """What several turns come to.
 
         Args:
-            replies: waits for them; cancelling it leaves them.
+            replies: waits for them.
 
         Raises:
-            ClientDisconnect: the client left.
             ParleyError: as `replies`.
         """
         self._note(*turns)
-        waiting = asyncio.create_task(replies)
-        leaving = asyncio.create_task(_left(self._request.state.client))
-        try:
-            await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done():
-                return waiting.result()
-            raise ClientDisconnect
-        finally:
-            waiting.cancel()
-            leaving.cancel()
-            await asyncio.wait({waiting, leaving})
+        return await replies
 
     def stream(
         self, wire: Wire, turn: Turn, events: AsyncGenerator[bytes, None] | None = None
@@ -92,9 +79,3 @@ def telling_of(turn: Turn) -> Telling:
 def streamed(wire: Wire, turn: Turn, events: AsyncGenerator[bytes, None]) -> Response:
     """Events of a turn as a response that names it."""
     return event_stream(events, wire.keep_alive, {TURN_HEADER: wire.show_id(turn.reply.id)})
-
-
-async def _left(client: Request) -> None:
-    """Wait until a client whose request has been read closes its connection."""
-    while (await client.receive())["type"] != "http.disconnect":
-        pass

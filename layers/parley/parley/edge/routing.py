@@ -42,6 +42,7 @@ from parley.domain.routes import ModelRoute
 from parley.domain.tenants import Caller
 from parley.edge.body import check_shape
 from parley.edge.errors import invalid, render
+from parley.edge.leaving import unless_left
 from parley.edge.observed import label
 from parley.edge.once import KEPT_WHOLE, PARAMETER, Keeping, answered_once, found, once_of
 from parley.edge.statuses import BodyTooLarge, status_of
@@ -236,7 +237,8 @@ class _Route(APIRoute):
             once = await once_of(request, request.state.caller)
         if self.begins_turns:
             request.state.once = await found(once) if once is not None else None
-            return await answer(await _readable(request, self.dialect))
+            readable = await _readable(request, self.dialect)
+            return await unless_left(request, answer(readable))
         request.state.once = once
         if once is None:
             await admission

@@ -13,6 +13,11 @@ KEEP_ALIVE_SECONDS = 10.0
 KEEP_ALIVE = b": ping\n"
 """A comment without a blank line: it belongs to the next event, and no client sees it."""
 
+_LINE_ENDS = {
+    character.encode(): b"\\u%04x" % ord(character) for character in ("\u0085", "\u2028", "\u2029")
+}
+"""What many readers end a line at, though no line of a stream ends there; escaped as in JSON."""
+
 NO_MORE: Mapping[str, str] = {}
 
 TURN_HEADER = "x-parley-turn"
@@ -68,7 +73,7 @@ async def _kept_alive(
         async with aclosing(events):
             async for event in events:
                 heard += 1
-                pieces.put_nowait(event)
+                pieces.put_nowait(_in_lines(event))
 
     async def watch() -> None:
         while True:
@@ -87,3 +92,10 @@ async def _kept_alive(
         listening.cancel()
         watching.cancel()
         await asyncio.wait({listening, watching})
+
+
+def _in_lines(event: bytes) -> bytes:
+    """The event with the same lines for every reader; such characters are in JSON strings only."""
+    for character, escaped in _LINE_ENDS.items():
+        event = event.replace(character, escaped)
+    return event

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
@@ -273,7 +273,8 @@ class Turns:
             choice,
             request,
         )
-        try:
+
+        async def begin() -> Running:
             _, reply = await self._with_room(
                 caller,
                 lambda: self._store.append_turn(
@@ -288,13 +289,18 @@ class Turns:
                     alone=caller.tenant.turns.one_at_a_time,
                 ),
             )
+            return self._start(
+                caller, reply, choice=choice, request=request, is_told_again=once is not None
+            )
+
+        try:
+            turn = await _to_its_end(begin())
         except Repeated as repeated:
             if once is None:
                 raise
             return (await self._again(caller, once, repeated.done))[0]
-        return await self._start(
-            caller, reply, choice=choice, request=request, is_told_again=once is not None
-        )
+        await turn.accepted()
+        return turn
 
     def check(
         self,
@@ -441,7 +447,9 @@ class Turns:
         choice = self._choose(caller, reply.model or caller.tenant.default_model)
         before = [message for message in newest if message.id < question.id]
         request = _request(head, before, text=question.text, choice=choice)
-        return await self._start(caller, reply, choice=choice, request=request)
+        running = self._start(caller, reply, choice=choice, request=request)
+        await running.accepted()
+        return running
 
     async def hear(self, caller: Caller, turn: MessageId, *, after: int = 0) -> Turn:
         """Hear a turn again, or one that another process runs.
@@ -593,7 +601,7 @@ class Turns:
         name = model or head.model or caller.tenant.default_model
         return head, newest, self._choose(caller, name)
 
-    async def _start(
+    def _start(
         self,
         caller: Caller,
         reply: Message,
@@ -601,10 +609,10 @@ class Turns:
         choice: _Choice,
         request: CompletionRequest,
         is_told_again: bool = False,
-    ) -> Turn:
+    ) -> Running:
         """Run a turn of a stored conversation."""
         origin = reply.origin
-        turn = self._run(
+        return self._run(
             Plan(
                 caller=caller,
                 user=origin.user if origin else caller.owner(None),
@@ -616,8 +624,6 @@ class Turns:
                 is_told_again=is_told_again or bool(origin and origin.telling),
             )
         )
-        await turn.accepted()
-        return turn
 
     def _run(self, plan: Plan) -> Running:
         name = (plan.caller.tenant.id, plan.reply.id)
@@ -631,6 +637,21 @@ class Turns:
         self._running[name] = running
         running.seeing_through.add_done_callback(lambda _: self._running.pop(name))
         return running
+
+
+async def _to_its_end(beginning: Coroutine[Any, Any, Running]) -> Running:
+    """Begin a turn whole, though whoever waits for it may be cancelled; then the turn is left."""
+    task = asyncio.ensure_future(beginning)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_leave)
+        raise
+
+
+def _leave(beginning: asyncio.Future[Running]) -> None:
+    if not beginning.cancelled() and beginning.exception() is None:
+        beginning.result().leave()
 
 
 def _is_busy(newest: Sequence[Message]) -> bool:
