@@ -1,6 +1,9 @@
 """API keys: issued once, found in one read, refused without a word too many."""
 
+import hmac
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -9,6 +12,7 @@ from parley.adapters.secrets import MemorySecrets
 from parley.adapters.system import RandomIds
 from parley.domain.errors import Unauthenticated
 from parley.domain.tenants import ApiKey, KeyKind, Tenant
+from parley.services import credentials as credentials_module
 from parley.services.credentials import CACHE_SECONDS, Credentials, digest
 from parley.services.tokens import Tokens
 from tests.support.clock import ManualClock
@@ -117,3 +121,77 @@ async def test_a_key_revoked_elsewhere_is_refused_within_half_a_minute(
     clock.advance(CACHE_SECONDS)
     with pytest.raises(Unauthenticated):
         await credentials.authenticate(text)
+
+
+# What a stranger can learn ------------------------------------------------------------------------
+
+
+class Effort:
+    """What it takes to answer: calls of the directory and digests made, in their order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[str] = []
+        self._note(monkeypatch, MemoryDirectory, "find_key", "get_key", "get_tenant")
+        made = credentials_module.digest
+
+        def digested(pepper: str, key: str) -> str:
+            self.steps.append("digest")
+            return made(pepper, key)
+
+        monkeypatch.setattr(credentials_module, "digest", digested)
+
+    def _note(self, monkeypatch: pytest.MonkeyPatch, owner: type, *names: str) -> None:
+        for name in names:
+            monkeypatch.setattr(owner, name, self._noting(name, getattr(owner, name)))
+
+    def _noting(self, name: str, do: Callable[..., Any]) -> Callable[..., Any]:
+        async def noted(*given: Any) -> Any:
+            self.steps.append(name)
+            return await do(*given)
+
+        return noted
+
+    async def of(self, credentials: Credentials, text: str) -> tuple[list[str], str]:
+        """The steps that it takes to refuse a credential, and the words."""
+        self.steps.clear()
+        with pytest.raises(Unauthenticated) as refused:
+            await credentials.authenticate(text)
+        return self.steps.copy(), str(refused.value)
+
+
+async def test_what_is_close_to_a_key_is_refused_with_the_effort_for_what_is_not(
+    credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same steps and words, so there is no time to measure: no character is compared alone."""
+    _, text = await credentials.issue(TENANT, KeyKind.TEST)
+    effort = Effort(monkeypatch)
+    nothing_like_it = await effort.of(credentials, "sk_test_" + "x" * 43)
+    assert nothing_like_it[0] == ["digest", "find_key"]
+    close = [text[:-1], text + "x", text[:-1] + "!", text.upper(), text.replace("test", "prod")]
+    for guess in close:
+        assert await effort.of(credentials, guess) == nothing_like_it
+
+
+async def test_a_revoked_key_takes_the_effort_of_one_that_never_was(
+    credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that nobody can tell whether a key that was found somewhere was ever one."""
+    key, text = await credentials.issue(TENANT, KeyKind.TEST)
+    await credentials.revoke(key)
+    effort = Effort(monkeypatch)
+    assert await effort.of(credentials, text) == await effort.of(credentials, "sk_test_never")
+
+
+async def test_digests_are_compared_in_constant_time(
+    credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[str, str]] = []
+
+    def compare(one: str, other: str) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    key, text = await credentials.issue(TENANT, KeyKind.TEST)
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    await credentials.authenticate(text)
+    assert compared == [(key.digest, key.digest)]

@@ -179,6 +179,29 @@ FORGERIES: Mapping[str, Callable[[House], str]] = {
     "another stack's secret": lambda house: house.forged(secret=ANOTHER_SECRET),
     "another issuer": lambda house: house.forged(iss="parley-prod"),
     "no issuer": lambda house: house.forged(iss=None),
+    "alg RS256": lambda house: swapped(
+        house.forged(), 0, encoded({"alg": "RS256", "typ": "JWT", "kid": "0"})
+    ),
+    "alg in small letters": lambda house: swapped(
+        house.forged(), 0, encoded({"alg": "hs256", "kid": "0"})
+    ),
+    "a key of its own": lambda house: house.forged(
+        secret=ANOTHER_SECRET,
+        header={"kid": "0", "jwk": {"kty": "oct", "k": encoded(ANOTHER_SECRET)}},
+    ),
+    "a key from elsewhere": lambda house: house.forged(
+        secret=ANOTHER_SECRET, header={"kid": "0", "jku": "https://evil.example/keys"}
+    ),
+    "an extension that must be understood": lambda house: house.forged(
+        header={"kid": "0", "crit": ["exp"]}
+    ),
+    "kid that is a path": lambda house: house.forged(
+        secret=ANOTHER_SECRET, header={"kid": "../../dev/null"}
+    ),
+    "kid that is a query": lambda house: house.forged(header={"kid": "0' OR '1'='1"}),
+    "a header too deep to read": lambda house: swapped(
+        house.forged(), 0, base64.urlsafe_b64encode(b"[" * 300_000).decode()
+    ),
     "unknown kid": lambda house: house.forged(header={"kid": "1"}),
     "no kid": lambda house: house.forged(header={}),
     "kid of another type": lambda house: swapped(
