@@ -41,8 +41,8 @@ from tests.support.store_proxy import (
 pytestmark = pytest.mark.anyio
 
 AT_ONCE = 8
-SAMPLE = 24
-"""So many cases the short run tries."""
+SAMPLE = 14
+"""So many cases the short run tries, and none in which the SDK waits for a silent store thrice."""
 
 REPLY = "one two "
 SCRIPT = script({"text": "one "}, {"wait": 1.3}, {"text": "two "})
@@ -164,7 +164,8 @@ async def test_no_fault_of_the_store_loses_or_doubles_a_turn(
         for again in (False, True)
     ]
     if not SOAK:
-        cases = random.Random(seed).sample(cases, SAMPLE)  # noqa: S311 - it is to repeat itself
+        quick = [case for case in cases if not (case.fault == "silent" and case.again)]
+        cases = random.Random(seed).sample(quick, SAMPLE)  # noqa: S311 - it is to repeat itself
     limit = anyio.Semaphore(AT_ONCE)
     wrong: list[str] = []
 
@@ -292,11 +293,14 @@ async def race(
     """What a client hears whose turn is about to be made durable when a rival comes before it."""
     path, body = mode.request(conversation)
     has_come: list[bool] = []
+    coming = Lock()
 
     def decide(call: Call, forward: Forward) -> Answer | None:
-        if call.operation == "TransactWriteItems" and not has_come:
-            has_come.append(True)
-            anyio.run(rival)
+        if call.operation == "TransactWriteItems":
+            with coming:  # for whoever asks waits for the rival, the SDK's next attempt included
+                if not has_come:
+                    has_come.append(True)
+                    anyio.run(rival)
         return forward()
 
     with proxy_of(deployment.url) as proxy, deployment.zygote.serving(store=proxy.url) as process:

@@ -639,5 +639,5 @@ def test_nor_does_any_on_dynamodb(dynamodb: "DynamoDBClient", tables: Tables) ->
             )
 
     seed(FIRST_SEED)(OnDynamoDB)
-    few = settings(RULES, max_examples=effort(2, 50), stateful_step_count=effort(15, 40))
+    few = settings(RULES, max_examples=effort(2, 50), stateful_step_count=effort(10, 40))
     run_state_machine_as_test(OnDynamoDB, settings=few)
