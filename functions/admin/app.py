@@ -2,7 +2,7 @@
 
 An operator asks for something a few times a day, so a function for each of the routes would be cold
 whenever it is asked, and each would have nearly all of these rights anyway. See
-docs/decisions/0008-one-function-for-operators.md.
+docs/decisions/0011-one-function-for-operators.md.
 """
 
 from parley.edge.handler import lambda_handler

@@ -1,6 +1,8 @@
 """The admin API as operators and others find it: signed requests, and requests that aren't."""
 
 import json
+import re
+import subprocess
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -9,9 +11,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from local import TEMPLATE
+from local import ROOT, TEMPLATE
 from local.signatures import OPERATOR
 from local.template import load, resources
+from parley.dialects.admin import ADMIN
 from tests.e2e.conftest import Stack
 from tests.support.signing import Operator, signed
 
@@ -117,3 +120,38 @@ def test_a_body_over_what_a_function_takes_is_refused_by_size(
 ) -> None:
     reply = operator.put(f"/tenants/{tenant}/catalogue", json={"products": ["x" * 6_500_000]})
     assert reply.status_code == 413
+
+
+GUIDE = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
+[SECTION] = re.findall(r"^## The same over HTTP\n(.*?)^## ", GUIDE, re.MULTILINE | re.DOTALL)
+COMMANDS = re.findall(r"^```sh\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.timeout(300)
+def test_the_commands_of_the_guide_run(stack: Stack) -> None:
+    """One after the other in one shell, up to the tenant's end."""
+    script = "".join(COMMANDS).replace("http://127.0.0.1:8000", stack.url)
+    ran = subprocess.run(
+        ["/usr/bin/env", "bash", "-u", "-o", "pipefail", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    told = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
+    errors = [each["error"]["code"] for each in told if "error" in each]
+    assert errors == ["invalid_request", "not_found"], ran.stdout + ran.stderr
+    assert [each["status"] for each in told if "turns" in each][-1] == "deleting"
+    key = next(each["key"] for each in told if "key" in each)
+    assert key.startswith("sk_prod_")
+    assert '"message":"There is no tenant globex."' in ran.stdout
+
+
+def test_the_guide_names_every_route() -> None:
+    rows = [line.split("|")[1] for line in SECTION.splitlines() if line.startswith("| `")]
+    named: set[str] = set()
+    for row in rows:
+        for path in re.findall(r"`(?:[A-Z]+ )?([/…][^`?]*)", row):
+            named.add(path.rpartition("/")[2] or path)
+    served = {path.rpartition("/")[2] for path in ADMIN.routes}
+    assert served == named
