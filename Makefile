@@ -13,11 +13,11 @@ export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help dev test soak test-clients check build sam-local bench scan audit openapi lock clean
+.PHONY: help dev test soak test-clients check build sam-local bench least-privilege scan audit openapi lock clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
-	  do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	  do printf '  make %-15s %s\n' "$$name" "$$text"; done
 
 dev: $(DEV) ## Serve the local stack on http://127.0.0.1:8000 (PORT=, DATA_DIR= change it)
 	@.venv/bin/python -m local
@@ -51,6 +51,9 @@ sam-local: $(DEV) $(SAM_CLI) ## Serve on http://127.0.0.1:3000 from Docker, by `
 
 bench: $(DEV) ## Print how fast it is on this machine
 	.venv/bin/python -m bench
+
+least-privilege: $(DEV) $(SAM_CLI) ## Deploy into an emulator that enforces rights, use every route, take rights away
+	.venv/bin/pytest tests/privileges --timeout 900 $(ARGS)
 
 scan: $(SCAN) ## Look for what is dangerous in code and template
 	.venv-scan/bin/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive \
