@@ -150,6 +150,8 @@ def test_every_operation_tells_what_it_answers_and_how_it_fails(operation: dict[
 def test_every_body_has_an_example(operation: dict[str, Any]) -> None:
     for content in operation.get("requestBody", {}).get("content", {}).values():
         schema = content["schema"]
+        if "examples" in schema:
+            continue
         bodies = [
             form for form in schema.get("anyOf", schema.get("oneOf", [schema])) if "$ref" in form
         ]
@@ -170,6 +172,7 @@ def test_every_credential_is_described() -> None:
         "ApiKeyBearer": "http",
         "ApiKey": "apiKey",
         "Token": "http",
+        "SigV4": "apiKey",
     }
     assert schemes["ApiKey"]["name"] == "X-API-Key"
     assert schemes["Token"]["bearerFormat"] == "JWT"

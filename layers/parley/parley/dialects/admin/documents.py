@@ -42,6 +42,19 @@ class ParametersDocument(Document):
 class PersonaDocument(Document):
     """What a persona is: the work in progress, or a version of it."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Travel guide",
+                    "system_prompt": "You are a friendly guide to Ethiopia.",
+                    "parameters": {"temperature": 0.2},
+                }
+            ]
+        },
+    )
+
     name: Annotated[_Name, Field(min_length=1)]
     system_prompt: _Long
     model: _Name | None = None
@@ -86,6 +99,20 @@ class FieldDocument(Document):
 
 class AppDocument(Document):
     """A tenant's app."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Reading circle",
+                    "prompt_template": "You talk about {{ book }}.",
+                    "form": [{"variable": "book", "label": "Book", "default": "one you like"}],
+                    "suggested_questions": ["Who wrote it?"],
+                }
+            ]
+        },
+    )
 
     name: _Name = ""
     description: _Long = ""

@@ -223,6 +223,27 @@ class PersonaList(BaseModel):
 class CatalogueBody(Document):
     """PUT /admin/v1/tenants/{tenant}/catalogue."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "products": [
+                        {
+                            "id": 1,
+                            "name": "Moonlight 2",
+                            "description": "A light tent for two.",
+                            "price": 149.9,
+                            "currency": "EUR",
+                            "url": "https://shop.example/tents/1",
+                            "stock": 12,
+                        }
+                    ]
+                }
+            ]
+        },
+    )
+
     products: Annotated[list[ProductDocument], Field(min_length=1, max_length=MAX_PRODUCTS)]
 
     @field_validator("products")
