@@ -33,10 +33,10 @@ POINTS = effort(8, 50)
 AT_ONCE = 8
 
 SILENCE = 0.4
-WORDS = [*words(40, wait=0.04), {"wait": SILENCE}, *words(10, wait=0.04, first=40)]
+WORDS = [*words(75, wait=0.04), {"wait": SILENCE}, *words(10, wait=0.04, first=75)]
 REPLY = "".join(step["text"] for step in WORDS if "text" in step)
 BODY = {"stream": True, "content": script({"wait": SILENCE}, *WORDS)}
-"""A turn of about three seconds, so of two checkpoints or three."""
+"""A turn of about four seconds, so of three checkpoints or four."""
 
 SLACK_SECONDS = 1.5
 """By so much a checkpoint may be late on a busy test machine."""
@@ -63,7 +63,7 @@ class Point:
     """From 0 to 1: where within that moment."""
     conversation: ConversationId = field(init=False)
     heard: Heard = field(init=False)
-    died_at: float = field(init=False)
+    died_at: float | None = None
     kept: list[str] = field(default_factory=list)
     """What the checkpoints say that reached the table."""
     settled: bool = False
@@ -197,6 +197,7 @@ async def kill_in_silence(killer: Killer, delay: float) -> None:
 def check(point: Point, history: Sequence[Message]) -> Sequence[Message]:
     """Assert that what is stored of a killed turn is whole as far as it goes; return its reply."""
     check_well_formed(history)
+    assert point.died_at is not None, "the moment never came"
     assert REPLY.startswith(point.heard.text)
     if point.moment == "before the append":
         assert not history
