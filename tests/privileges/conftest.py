@@ -42,7 +42,7 @@ STREAMED = Origin(
     dialect="sessions",
     key_id="key_test_demo",
     user="user-81",
-    telling={"stream": True, "include_usage": True, "created": 1_772_366_400, "text_only": False},
+    telling={"include_usage": True, "choices": 1},
 )
 
 EVENTS: Mapping[str, Any] = {
