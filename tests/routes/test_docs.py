@@ -107,7 +107,7 @@ def test_every_route_of_every_api_is_in_the_document() -> None:
         (path, method.upper()) for path, methods in DOCUMENT["paths"].items() for method in methods
     }
     served = {
-        (path, method)
+        (path.replace("+}", "}"), method)  # OpenAPI knows no variable of several segments
         for dialect in DIALECTS
         for path, methods in dialect.routes.items()
         for method in methods.split(", ")
