@@ -130,7 +130,7 @@ def test_what_everybody_may_ask_names_no_credential() -> None:
 
 @EVERY_CALLER_S_OPERATION
 def test_every_operation_names_every_credential(operation: dict[str, Any]) -> None:
-    of_tenants = [{"ApiKeyBearer": []}, {"ApiKey": []}, {"Token": []}]
+    of_tenants: list[dict[str, list[str]]] = [{"ApiKeyBearer": []}, {"ApiKey": []}, {"Token": []}]
     is_for_operators = operation["tags"] == ["admin"]
     assert operation["security"] == ([{"SigV4": []}] if is_for_operators else of_tenants)
 
