@@ -3,6 +3,7 @@
 Capacity units are those AWS bills, by the rules that `tests/support/capacity.py` follows.
 """
 
+import asyncio
 import importlib
 import json
 import time
@@ -175,8 +176,13 @@ async def request(
     answered: list[tuple[int, float]] = []
     received: list[bytes] = []
 
+    asked = iter([{"type": "http.request", "body": json.dumps(body).encode() if body else b""}])
+
     async def receive() -> Message:
-        return {"type": "http.request", "body": json.dumps(body).encode() if body else b""}
+        for message in asked:
+            return message
+        await asyncio.Event().wait()  # the client stays
+        raise AssertionError("nothing ends its waiting")
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
@@ -66,7 +67,7 @@ def measure(code: Code) -> Cost:
         long = _median(lambda: asyncio.run(_requests(pieces=101)) / REQUESTS)
         bare = _median(lambda: asyncio.run(_requests(pieces=101, observed=False)) / REQUESTS)
         bare_one = _median(lambda: asyncio.run(_requests(pieces=1, observed=False)) / REQUESTS)
-        turn = _median(lambda: _turns() / REQUESTS)
+        turn = _median(lambda: copy_context().run(_turns) / REQUESTS)  # it enters its span
         delta = _median(lambda: _deltas() / DELTAS)
     powertools = "import aws_lambda_powertools"
     others = f"import parley.domain.tenants, parley.domain.turns; {powertools}"

@@ -22,9 +22,10 @@ async def unless_left(client: Request, answering: Coroutine[Any, Any, T]) -> T:
     leaving = asyncio.create_task(_left(client))
     try:
         await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            return waiting.result()
-        raise ClientDisconnect
+        if leaving.done() and not waiting.done():
+            leaving.result()
+            raise ClientDisconnect
+        return waiting.result()
     finally:
         waiting.cancel()
         leaving.cancel()
