@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -10,7 +10,9 @@ T = TypeVar("T")
 
 
 async def unless_left(client: Request, answering: Coroutine[Any, Any, T]) -> T:
-    """What a client is answered; whoever makes the answer is cancelled if the client leaves first.
+    """What a client is answered; making the answer is cancelled if the client leaves first.
+
+    It is made in the task that asks for it, whose context a log line reads when it is over.
 
     Args:
         client: a request whose body has been read.
@@ -18,18 +20,26 @@ async def unless_left(client: Request, answering: Coroutine[Any, Any, T]) -> T:
     Raises:
         ClientDisconnect: the client left.
     """
-    waiting = asyncio.create_task(answering)
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
+    has_left = is_over = False
+
+    def leave(left: asyncio.Task[None]) -> None:
+        nonlocal has_left
+        if not is_over and not left.cancelled() and left.exception() is None:
+            has_left = True
+            task.cancel()
+
     leaving = asyncio.create_task(_left(client))
+    leaving.add_done_callback(leave)
     try:
-        await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if leaving.done() and not waiting.done():
-            leaving.result()
-            raise ClientDisconnect
-        return waiting.result()
+        return await answering
+    except asyncio.CancelledError:
+        if has_left and not task.uncancel():
+            raise ClientDisconnect from None
+        raise
     finally:
-        waiting.cancel()
+        is_over = True
         leaving.cancel()
-        await asyncio.wait({waiting, leaving})
 
 
 async def _left(client: Request) -> None:

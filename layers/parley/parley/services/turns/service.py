@@ -295,6 +295,7 @@ class Turns:
 
         try:
             turn = await _to_its_end(begin())
+            spans.bind(turn_id=str(turn.reply.id))  # it was begun in a task of its own
         except Repeated as repeated:
             if once is None:
                 raise
