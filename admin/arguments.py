@@ -62,6 +62,23 @@ def limit_changes(given: list[str]) -> dict[str, Value]:
     return changes
 
 
+def rule_changes(given: list[str]) -> dict[str, bool]:
+    """Changes of rules such as `one_at_a_time=on`.
+
+    Raises:
+        CommandError: one is no such text.
+    """
+    changes: dict[str, bool] = {}
+    for change in given:
+        name, _, value = change.partition("=")
+        if value not in {"on", "off"}:
+            raise CommandError(
+                f"{change} is no rule: it is a name and on or off, such as one_at_a_time=on."
+            )
+        changes[name] = value == "on"
+    return changes
+
+
 def _number(text: str) -> int | Decimal:
     return int(text) if text.isascii() and text.isdecimal() else Decimal(text)
 
@@ -105,6 +122,14 @@ LimitChanges = Annotated[
         metavar="[LIMIT=NUMBER]...",
         show_default=False,
         help="Such as requests_per_minute=600 or budget=25.00; none lifts one; the others stay.",
+    ),
+]
+RuleChanges = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RULE=on|off]...",
+        show_default=False,
+        help="Such as one_at_a_time=on; the others stay.",
     ),
 ]
 TenantId = Annotated[str, typer.Argument(metavar="TENANT", show_default=False)]

@@ -1,12 +1,20 @@
 """`parley tenants`: the customers of the deployment."""
 
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from admin.arguments import LimitChanges, TenantId, limit_changes, read_text
+from admin.arguments import (
+    LimitChanges,
+    RuleChanges,
+    TenantId,
+    limit_changes,
+    read_text,
+    rule_changes,
+)
 from admin.commands.keys import ONCE
 from admin.commands.models import refusal
 from admin.session import Session, command
@@ -87,6 +95,24 @@ async def limits(
     session.screen.facts(limits_of(found))
 
 
+@command(app, "turns")
+async def turns(
+    session: Session,
+    tenant: TenantId,
+    changes: RuleChanges = None,
+) -> None:
+    """Say what becomes of a tenant's turns where there is a choice, or show it.
+
+    stored_run_on and completions_run_on: whether a turn goes on to its end when its client leaves.
+    one_at_a_time: whether a conversation refuses a turn while another isn't over.
+    """
+    if changes:
+        found = await session.admin.tenants.set_turns(tenant, rule_changes(changes))
+    else:
+        found = await session.admin.tenants.get(tenant)
+    session.screen.facts(asdict(found.turns))
+
+
 @command(app, "origins")
 async def origins(
     session: Session,
@@ -162,6 +188,7 @@ def facts_of(tenant: Tenant) -> dict[str, Any]:
         "since": since(tenant),
         "created_at": tenant.created_at,
         "limits": limits_of(tenant),
+        "turns": asdict(tenant.turns),
         "models": list(tenant.models),
     }
 

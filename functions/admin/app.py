@@ -34,6 +34,7 @@ from . import (
     set_key_limits,
     set_limits,
     set_models,
+    set_turns,
     submit_persona,
     suspend_tenant,
 )
@@ -44,6 +45,7 @@ ROUTERS = (
     get_tenant.router,
     delete_tenant.router,
     set_limits.router,
+    set_turns.router,
     suspend_tenant.router,
     resume_tenant.router,
     create_key.router,

@@ -41,6 +41,13 @@ def test_some_limits_are_changed_and_the_others_stay(program: Program, tenant: s
     assert program.do("tenants", "limits", tenant) == after
 
 
+def test_some_rules_of_turns_are_changed_and_the_others_stay(program: Program, tenant: str) -> None:
+    before = program.do("tenants", "turns", tenant)
+    after = program.do("tenants", "turns", tenant, "one_at_a_time=on", "stored_run_on=off")
+    assert after == before | {"one_at_a_time": True, "stored_run_on": False}
+    assert program.do("tenants", "show", tenant)["turns"] == after
+
+
 @pytest.mark.anyio
 async def test_how_a_budget_stands_is_told_to_the_cent(program: Program, stores: Stores) -> None:
     now = stores.clock.now()

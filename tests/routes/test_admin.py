@@ -179,6 +179,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("set_limits", {"connections": -1}, "connections"),
     ("set_limits", {"connections": None}, "connections"),
     ("set_limits", {"budget": "a lot"}, "budget"),
+    ("set_turns", {"one_at_a_time": "yes"}, "one_at_a_time"),
+    ("set_turns", {"two_at_a_time": True}, "two_at_a_time"),
     ("set_limits", {"budget": "0.0000001"}, "budget"),
     ("create_key", {"kind": "gold"}, "kind"),
     ("create_key", {"scopes": ["openai", "admin"]}, "scopes"),
@@ -237,6 +239,13 @@ def test_set_limits_changes_what_is_named_alone(invoke: Invoke) -> None:
     assert changed == before | {"requests_per_minute": 600, "budget": "25.00"}
     lifted = invoke("admin/set_limits", budget=None).json["limits"]
     assert lifted == changed | {"budget": None}
+
+
+def test_set_turns_changes_what_is_named_alone(invoke: Invoke) -> None:
+    before = invoke("admin/get_tenant").json["turns"]
+    changed = invoke("admin/set_turns").json["turns"]
+    assert changed == before | {"one_at_a_time": True}
+    assert invoke("admin/get_tenant").json["turns"] == changed
 
 
 def test_suspend_tenant_refuses_its_keys(invoke: Invoke) -> None:

@@ -15,6 +15,7 @@ ADMIN = Dialect(
         "/admin/v1/tenants": "GET, POST",
         _TENANT: "DELETE, GET",
         f"{_TENANT}/limits": "PATCH",
+        f"{_TENANT}/turns": "PATCH",
         f"{_TENANT}/suspend": "POST",
         f"{_TENANT}/resume": "POST",
         f"{_TENANT}/keys": "GET, POST",

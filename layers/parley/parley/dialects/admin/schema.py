@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, field_validator
 
 from parley.dialects.admin.documents import Document, PersonaDocument, ProductDocument
 from parley.dialects.fields import MAX_INTEGER, Identifier
@@ -55,6 +55,24 @@ class LimitsBody(Document):
     tokens_per_minute: _Whole | None = None
     concurrent_turns: _Whole | None = None
     budget: _Amount | None = None
+
+
+class TurnRulesBody(Document):
+    """Some of the rules for a tenant's turns; what isn't named stays as it is."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"one_at_a_time": True}]}
+    )
+
+    stored_run_on: StrictBool = Field(
+        default=True, description="A stored conversation's turn goes on when its client leaves."
+    )
+    completions_run_on: StrictBool = Field(
+        default=False, description="So does a stateless completion; else it is cancelled."
+    )
+    one_at_a_time: StrictBool = Field(
+        default=False, description="A conversation refuses a turn while another isn't over."
+    )
 
 
 class KeyLimitsBody(Document):

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from parley.domain.apps import App
 from parley.domain.errors import Conflict, InvalidRequest, NotFound
 from parley.domain.origins import read_origins
-from parley.domain.tenants import Limits, Tenant
+from parley.domain.tenants import Limits, Tenant, TurnRules
 from parley.ports import Clock, Directory, Erasure
 from parley.services.administration.changes import (
     BUDGET,
@@ -25,6 +25,9 @@ SETTLED = timedelta(seconds=CACHE_SECONDS + 5)
 An instance trusts a credential that it has just seen for that long, and a turn that it has begun
 stops a second after its conversation is gone.
 """
+
+TURN_RULES = tuple(rule.name for rule in fields(TurnRules))
+"""The names of the rules for a tenant's turns."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -104,6 +107,23 @@ class Tenants:
             return replace(changed, budget=None if budget is None else Decimal(budget))
 
         return await self._change(tenant_id, change)
+
+    async def set_turns(self, tenant_id: str, changes: Mapping[str, bool]) -> Tenant:
+        """Change some of the rules for a tenant's turns, by the names of `TurnRules`.
+
+        Raises:
+            NotFound: there is no such tenant.
+            InvalidRequest: there is no rule of a name.
+            Conflict: the tenant is being removed.
+        """
+        for name in changes:
+            if name not in TURN_RULES:
+                raise InvalidRequest(
+                    f"There is no rule {name}; there are {', '.join(TURN_RULES)}.", param=name
+                )
+        return await self._change(
+            tenant_id, lambda tenant: replace(tenant, turns=replace(tenant.turns, **changes))
+        )
 
     async def set_origins(self, tenant_id: str, origins: Collection[str]) -> Tenant:
         """Replace the origins of web pages that may read what a tenant's credentials get.
