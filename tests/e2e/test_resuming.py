@@ -192,8 +192,8 @@ def test_the_documents_example_of_a_lost_stream_runs(stack: Stack) -> None:
         check=True,
     )
     assert ran.stdout.endswith("data: [DONE]\n\n")
-    assert "id: 4\n" in ran.stdout
-    assert "id: 3\n" not in ran.stdout
+    assert 2 <= ran.stdout.count("data: ") <= 16
+    assert '"role"' not in ran.stdout
 
 
 def test_a_browser_that_comes_back_by_itself_goes_on_where_it_was(

@@ -371,6 +371,7 @@ WIRE = Wire(
     longest_end=3,  # why it ended, usage, [DONE]
     show_id=completion_id,
     bare=DONE,
+    numbers=False,  # LiteLLM ends a stream at a line that isn't data, and misses the usage
     check=check_telling,
 )
 

@@ -93,7 +93,7 @@ def _tell(turn: Turn, telling: Telling) -> AsyncGenerator[bytes, None]:
     )
 
 
-WIRE = replace(openai.WIRE, tell=_tell, show_id=str)
+WIRE = replace(openai.WIRE, tell=_tell, show_id=str, numbers=True)
 """Completion chunks that carry the message's own id and its chat's."""
 
 
