@@ -52,8 +52,12 @@ class Journal:
         self._pending.append(delta)
         self._size += size_of(delta)
 
-    async def keep(self) -> None:
-        """Make the checkpoints that are due; what can't be kept now is kept the next time."""
+    async def keep(self) -> bool:
+        """Make the checkpoints that are due; what can't be kept now is kept the next time.
+
+        Returns:
+            Whether all of them could be kept.
+        """
         try:
             await self._retry()
             due = len(self._pending)  # what comes meanwhile waits for the next time
@@ -64,7 +68,8 @@ class Journal:
             if self._clock.monotonic() - self._signed >= HEARTBEAT_SECONDS:
                 await self._make(self._of(()))
         except ParleyError:
-            return
+            return False
+        return True
 
     async def last(self) -> Checkpoint | None:
         """The checkpoint to be kept in the step that settles the reply; None where all is kept.

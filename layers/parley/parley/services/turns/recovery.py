@@ -80,7 +80,7 @@ class Recovery:
         )
         if await self._store.settle(ended, record):
             return ended
-        return await stored(self._store, tenant, message)  # another was faster
+        return await stored(self._store, tenant, message.id)  # another was faster
 
     async def release_dead(self, tenant: str) -> bool:
         """Settle turns that hold something though nobody is at work on them any more.
@@ -104,7 +104,7 @@ class Recovery:
 
     async def _release(self, tenant: str, turn: MessageId, since: datetime) -> bool:
         try:
-            reply = await _stored(self._store, tenant, turn)
+            reply = await stored(self._store, tenant, turn)
         except NotFound:
             return await self._store.release(tenant, turn, since=since)
         return (await self.mend(tenant, reply)).status is not Status.PENDING
@@ -113,16 +113,12 @@ class Recovery:
         return self._clock.now().timestamp() - since > LEASE_SECONDS
 
 
-async def stored(store: ConversationStore, tenant: str, reply: Message) -> Message:
-    """A reply as the store has it now.
+async def stored(store: ConversationStore, tenant: str, reply: MessageId) -> Message:
+    """A turn's reply as the store has it now.
 
     Raises:
         NotFound: it is gone.
     """
-    return await _stored(store, tenant, reply.id)
-
-
-async def _stored(store: ConversationStore, tenant: str, reply: MessageId) -> Message:
     scope = Scope(tenant)
     if reply.is_completion:
         return await store.get_completion(scope, reply)

@@ -189,6 +189,17 @@ class Running(Turn):
     async def _see_through(self) -> None:
         """Wait for the model, settle what came of it, and only then say that the turn has ended."""
         self._watch.enter()
+        try:
+            reply, error = await self._settled()
+        except Exception:  # whatever it is, who listens is to hear of an end
+            log.exception("a turn couldn't be seen through")
+            self._asking.cancel()
+            reply, error = self.reply, ParleyError("Something went wrong on our side.")
+        self._watch.ended(reply, error)
+        self._events.put_nowait(Failed(reply, error) if error else Finished(reply))
+
+    async def _settled(self) -> tuple[Message, ParleyError | None]:
+        """The reply as it ends, and what the caller is to be told of its end."""
         await self._keep_up()
         error = self._why_broken()
         reply = self._ended(error)
@@ -199,15 +210,16 @@ class Running(Turn):
         except ParleyError as unsettled:
             error = error or unsettled
         await self._gauging
-        self._watch.ended(reply, error)
-        self._events.put_nowait(Failed(reply, error) if error else Finished(reply))
+        return reply, error
 
     async def _keep_up(self) -> None:
         """Until the model is done, keep what comes and look whether the turn is to stop."""
+        is_kept = True
         while True:
             full = asyncio.create_task(self._is_full.wait())
             done, _ = await asyncio.wait(
-                {self._asking, full},
+                # What couldn't be kept is tried again when the time comes, however full it gets.
+                {self._asking, full} if is_kept else {self._asking},
                 timeout=self._watch_seconds,
                 return_when=asyncio.FIRST_COMPLETED,
             )
@@ -216,7 +228,7 @@ class Running(Turn):
                 return
             self._is_full.clear()
             if self._durable is None or self._durable.done():
-                _, is_to_stop = await asyncio.gather(self._journal.keep(), self._is_to_stop())
+                is_kept, is_to_stop = await asyncio.gather(self._journal.keep(), self._is_to_stop())
                 if is_to_stop:
                     self._asking.cancel()
 
@@ -309,7 +321,7 @@ class Running(Turn):
                     record = replace(record, at=self._clock.now())
                 if await self._store.settle(reply, record, last=last):
                     return reply, error
-                found = await stored(self._store, self._tenant, reply)
+                found = await stored(self._store, self._tenant, reply.id)
             except NotFound:
                 return reply, error or Conflict(
                     "The conversation was deleted while it was answered."
