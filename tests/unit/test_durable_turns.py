@@ -1,6 +1,7 @@
 """A turn outlives its process, its client and a retry."""
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -328,6 +329,82 @@ async def test_where_a_tenant_wants_it_a_second_turn_is_refused(world: World) ->
     world.model.plays = HELLO
     await heard(await streamed(world, conversation.id, caller=ALONE))
     assert len(await world.history(conversation)) == 4
+
+
+async def test_there_too_who_repeats_a_request_is_told_of_the_turn_it_began(world: World) -> None:
+    conversation = await world.chat()
+    world.model.plays = hanging("Hel")
+    turn = await streamed(world, conversation.id, caller=ALONE, once=KEY)
+    await until(lambda: kept(world, turn))
+    again = await streamed(world, conversation.id, caller=ALONE, once=KEY)
+    assert again.reply.id == turn.reply.id
+    _, reply, is_repeated = await world.turns.accept(
+        ALONE, conversation.id, dialect="test", text="Hi", once=KEY
+    )
+    assert (reply.id, is_repeated) == (turn.reply.id, True)
+    with pytest.raises(TurnInProgress):
+        await world.turns.accept(ALONE, conversation.id, dialect="test", text="Hi")
+    await world.turns.stop(ALONE, turn.reply.id)
+    await heard(turn)
+    assert len(await world.history(conversation)) == 2
+
+
+async def test_a_completion_that_may_be_asked_for_again_is_made_whole(world: World) -> None:
+    rest = asyncio.Event()
+    world.model.plays = (Accepted(), TextDelta("Hel"), rest, TextDelta("lo"), COMPLETED)
+    turn = await completed(world, once=KEY)
+    async with aclosing(turn.events()) as events:
+        assert await anext(events) == TextDelta("Hel")  # and the client is gone
+    rest.set()
+    reply = await (await completed(world, once=KEY)).result()
+    assert (reply.id, reply.status, reply.text) == (turn.reply.id, Status.COMPLETED, "Hello")
+    assert len(world.model.asked) == 1
+
+
+async def completed(world: World, *, once: Once) -> Turn:
+    request = CompletionRequest(model="small", messages=PROMPT)
+    [turn] = await world.turns.complete_often(
+        CALLER, request, 1, dialect="test", telling=STREAMED, once=once
+    )
+    return turn
+
+
+async def test_who_comes_back_costs_one_look_and_what_was_missed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = await streamed(world, (await world.chat()).id)
+    await heard(turn)
+    asked: list[tuple[str, dict[str, int]]] = []
+
+    def counted(name: str) -> None:
+        method = getattr(world.store, name)
+
+        async def call(*args: object, **kwargs: int) -> object:
+            asked.append((name, kwargs))
+            return await method(*args, **kwargs)
+
+        monkeypatch.setattr(world.store, name, call)
+
+    for name in ("get_message", "checkpoints", "last_sign"):
+        counted(name)
+    again = await world.turns.hear(CALLER, turn.reply.id, after=1)
+    assert [event for event in await heard(again) if isinstance(event, TextDelta)] == [
+        TextDelta("lo")
+    ]
+    assert asked == [("get_message", {}), ("checkpoints", {"after": 1})]
+
+
+async def test_a_store_that_fails_in_no_way_known_leaves_nobody_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> bool:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(world.store, "settle", fail)
+    turn = await streamed(world, (await world.chat()).id)
+    *_, end = await heard(turn)
+    assert isinstance(end, Failed)
+    assert "foresaw" not in end.error.message
 
 
 @pytest.mark.parametrize("runs_on", [True, False])

@@ -21,7 +21,6 @@ from parley.domain.errors import (
     Conflict,
     MessageTooLong,
     NotFound,
-    TurnInProgress,
 )
 from parley.domain.holds import Kind, NoRoom
 from parley.domain.ids import MAX_SEQUENCE, ConversationId, MessageId
@@ -182,7 +181,8 @@ class Turns:
                     model=choice.back_end,
                     request=asked,
                     reply=reply,
-                    runs_on=caller.tenant.turns.completions_run_on,
+                    # Who names his request may come back for the whole of its reply.
+                    runs_on=once is not None or caller.tenant.turns.completions_run_on,
                     is_told_again=bool(telling) or once is not None,
                     durable=asyncio.shield(beginning),
                 )
@@ -275,19 +275,16 @@ class Turns:
         )
 
         async def begin() -> Running:
-            _, reply = await self._with_room(
+            _, reply = await self._append(
                 caller,
-                lambda: self._store.append_turn(
-                    head,
-                    text=text,
-                    model=choice.name,
-                    at=self._clock.now(),
-                    product_ids=product_ids,
-                    tool_results=tool_results,
-                    origin=origin,
-                    once=once,
-                    alone=caller.tenant.turns.one_at_a_time,
-                ),
+                head,
+                newest,
+                text=text,
+                model=choice.name,
+                product_ids=product_ids,
+                tool_results=tool_results,
+                origin=origin,
+                once=once,
             )
             return self._start(
                 caller, reply, choice=choice, request=request, is_told_again=once is not None
@@ -406,17 +403,8 @@ class Turns:
             Origin(dialect=dialect, key_id=caller.key_id, user=head.user), caller, choice, request
         )
         try:
-            said, reply = await self._with_room(
-                caller,
-                lambda: self._store.append_turn(
-                    head,
-                    text=text,
-                    model=choice.name,
-                    at=self._clock.now(),
-                    origin=origin,
-                    once=once,
-                    alone=caller.tenant.turns.one_at_a_time,
-                ),
+            said, reply = await self._append(
+                caller, head, newest, text=text, model=choice.name, origin=origin, once=once
             )
         except Repeated as repeated:
             if once is None:
@@ -438,7 +426,7 @@ class Turns:
             Conflict: the turn has ended already.
             ParleyError: the store or the model refused or failed before the first event.
         """
-        head, newest, _ = await self._read(caller, turn.conversation, None, is_new=False)
+        head, newest, _ = await self._read(caller, turn.conversation, None)
         said = await self._store.messages(head, first=turn.sequence - 1, last=turn.sequence)
         if [message.role for message in said] != [Role.USER, Role.ASSISTANT]:
             raise NotFound("No such turn.")
@@ -567,22 +555,11 @@ class Turns:
         return _Choice(name, routes, self._routing.model(routes))
 
     async def _read(
-        self,
-        caller: Caller,
-        conversation: ConversationId,
-        model: str | None,
-        *,
-        is_new: bool = True,
+        self, caller: Caller, conversation: ConversationId, model: str | None
     ) -> tuple[Conversation, tuple[Message, ...], _Choice]:
         """A conversation's head, what of it a model may be shown, and the model.
 
         How much to read depends on the model, which only the head names: the likeliest decides.
-
-        Args:
-            is_new: whether it is for a turn that has yet to be appended.
-
-        Raises:
-            TurnInProgress: another turn isn't over, and the tenant wants one at a time.
         """
         likeliest = self._choose(caller, model or next(iter(caller.tenant.models), ""))
         reading = asyncio.ensure_future(
@@ -597,10 +574,48 @@ class Turns:
             raise
         head, newest = await reading
         newest = await self._recovery.mend_all(caller.tenant.id, newest)
-        if is_new and caller.tenant.turns.one_at_a_time and _is_busy(newest):
-            raise TurnInProgress("A reply is still being made in this conversation.")
         name = model or head.model or caller.tenant.default_model
         return head, newest, self._choose(caller, name)
+
+    async def _append(
+        self,
+        caller: Caller,
+        head: Conversation,
+        newest: Sequence[Message],
+        *,
+        text: str,
+        model: str,
+        origin: Origin,
+        once: Once | None,
+        product_ids: tuple[int, ...] = (),
+        tool_results: tuple[ToolResult, ...] = (),
+    ) -> tuple[Message, Message]:
+        """Make a message and a pending reply durable, in a conversation as `_read` found it.
+
+        Raises:
+            Repeated: the request came before.
+            TurnInProgress: another turn isn't over, and the tenant wants one at a time.
+            RateLimited: there is no room for what the turn would hold.
+        """
+        alone = caller.tenant.turns.one_at_a_time
+        if alone and _is_busy(newest):
+            # As it was before the turn that is running. The store refuses what comes behind that,
+            # but only once it has seen that the request isn't the one that began it.
+            head = replace(head, message_count=head.message_count - 2)
+        return await self._with_room(
+            caller,
+            lambda: self._store.append_turn(
+                head,
+                text=text,
+                model=model,
+                at=self._clock.now(),
+                product_ids=product_ids,
+                tool_results=tool_results,
+                origin=origin,
+                once=once,
+                alone=alone,
+            ),
+        )
 
     def _start(
         self,

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from parley.domain.errors import (
     ParleyError,
     StoreUnavailable,
 )
-from parley.domain.turns import Failed, Finished, TextDelta, TurnEvent
+from parley.domain.turns import Checkpoint, Failed, Finished, TextDelta, TurnEvent
 from parley.ports import ConversationStore
 from parley.services.turns.journal import is_shown
 from parley.services.turns.recovery import Recovery, stored
@@ -93,6 +93,8 @@ class ToldAgain(Turn):
         self._tenant = tenant
         self._after = after
         self._text_only = is_text_only(reply)
+        self._found: tuple[Message, Sequence[Checkpoint]] | None = None
+        """The reply and what is kept of it, read already and not told yet."""
 
     async def has_begun(self) -> bool:
         """Wait until the model has begun to reply, or the turn has ended.
@@ -101,15 +103,18 @@ class ToldAgain(Turn):
             False where it ended before the model had accepted it; `reply` says why.
         """
         pause = POLL_SECONDS
-        while True:
-            reply = await self._look()
-            if reply.status is not Status.PENDING:
-                self.reply = reply
-                return not reply.refused
-            if await self._store.checkpoints(self._tenant, self.reply.id):
-                return True
+        reply = await self._recovery.mend(self._tenant, self.reply)
+        while not reply.refused:
+            kept = await self._kept(self._after)
+            is_over = reply.status is not Status.PENDING
+            if is_over or kept or self._after:  # who has heard something wants what is behind it
+                self._found = reply, kept
+                break
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_POLL_SECONDS)
+            reply = await self._look()
+        self.reply = reply
+        return not reply.refused
 
     async def events(self) -> AsyncGenerator[TurnEvent, None]:
         """Yield deltas from behind the place to begin at, then one `Finished` or `Failed`."""
@@ -117,8 +122,8 @@ class ToldAgain(Turn):
         heard = 0
         pause = POLL_SECONDS
         while True:
-            reply = await self._look()  # before what is kept of it, so that this is all there is
-            kept = await self._store.checkpoints(self._tenant, self.reply.id, after=place)
+            reply, kept = self._found or await self._read(place)
+            self._found = None
             last = math.inf if reply.last_checkpoint is None else reply.last_checkpoint
             news = [checkpoint for checkpoint in kept if heard < checkpoint.number <= last]
             for checkpoint in news:
@@ -137,9 +142,17 @@ class ToldAgain(Turn):
             pause = POLL_SECONDS if news else min(2 * pause, LONGEST_POLL_SECONDS)
             await asyncio.sleep(pause)
 
+    async def _read(self, place: int) -> tuple[Message, Sequence[Checkpoint]]:
+        """The reply, and what was kept of it by then: where it is settled, all there is."""
+        reply = await self._look()
+        return reply, await self._kept(place)
+
     async def _look(self) -> Message:
-        reply = await stored(self._store, self._tenant, self.reply)
+        reply = await stored(self._store, self._tenant, self.reply.id)
         return await self._recovery.mend(self._tenant, reply)
+
+    async def _kept(self, place: int) -> Sequence[Checkpoint]:
+        return await self._store.checkpoints(self._tenant, self.reply.id, after=place)
 
 
 def is_text_only(reply: Message) -> bool:
