@@ -68,7 +68,7 @@ def measure(code: Code) -> Cost:
         bare = _median(lambda: asyncio.run(_requests(pieces=101, observed=False)) / REQUESTS)
         bare_one = _median(lambda: asyncio.run(_requests(pieces=1, observed=False)) / REQUESTS)
         turn = _median(lambda: copy_context().run(_turns) / REQUESTS)  # it enters its span
-        delta = _median(lambda: _deltas() / DELTAS)
+        delta = _median(lambda: copy_context().run(_deltas) / DELTAS)
     powertools = "import aws_lambda_powertools"
     others = f"import parley.domain.tenants, parley.domain.turns; {powertools}"
     own = "import parley.edge.observed, parley.services.observation, parley.telemetry.logs"

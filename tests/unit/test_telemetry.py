@@ -5,7 +5,9 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextvars import copy_context
+from types import coroutine
 from typing import Any
 
 import pytest
@@ -165,6 +167,22 @@ def test_a_span_leaves_one_line_with_its_place_in_the_trace(lines: Lines) -> Non
     assert line["http.response.status_code"] == 200
     assert line["duration_ms"] >= 0
     assert "error.type" not in line
+
+
+def test_one_that_is_never_finished_leaves_other_work_as_it_is() -> None:
+    @coroutine
+    def pause() -> Generator[None]:
+        yield
+
+    async def unfinished() -> None:
+        spans.bind(request_id="r-1")
+        with spans.entered(Span("left", kind="server")):
+            await pause()
+
+    left = unfinished()
+    copy_context().run(left.send, None)
+    left.close()  # as the garbage collector does, amid whatever is running
+    assert spans.bound() == {}
 
 
 def test_its_metrics_are_in_cloudwatch_s_embedded_format(lines: Lines) -> None:

@@ -136,8 +136,11 @@ def entered(span: Span, **fields: str | None) -> Generator[Span, None, None]:
     try:
         yield span
     finally:
-        _span.set(outer_span)
-        _fields.set(outer_fields)
+        # A coroutine that nobody finishes is closed wherever its memory is claimed back, amid
+        # other work, whose span and fields are not to be touched.
+        if _span.get() is span:
+            _span.set(outer_span)
+            _fields.set(outer_fields)
 
 
 def name_deployment(name: str) -> None:
