@@ -4,9 +4,11 @@ import asyncio
 import importlib
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +17,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from local import environment, provision
 from local.demo_catalogue import seed_catalogue
@@ -87,42 +90,94 @@ class Context:
 @pytest.fixture(autouse=True)
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
     """The event loop of a function's one thread; importing a handler already asks for it."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield loop
-    loop.run_until_complete(loop.shutdown_default_executor())
-    asyncio.set_event_loop(None)
-    loop.close()
+    # At its end it cancels what is still running, so that nothing of it outlives its test.
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        asyncio.set_event_loop(loop)
+        yield loop
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """What the tables and secrets hold once the demo tenants are in them."""
+
+    secrets: Mapping[str, str]
+    items: Mapping[str, list[Any]]
+
+    def put(self) -> None:
+        """Have it once more."""
+        stored = boto3.resource("dynamodb")
+        provision.create_tables(TEMPLATE, stored.meta.client)
+        secrets = boto3.client("secretsmanager")
+        for name, text in self.secrets.items():
+            secrets.create_secret(Name=name, SecretString=text)
+        for name, items in self.items.items():
+            with stored.Table(name).batch_writer() as table:
+                for item in items:
+                    table.put_item(item)
+
+
+@pytest.fixture(scope="session")
+def seeded() -> Seeded:
+    """Made by the program's own means, which take their time, and only once."""
+    with pytest.MonkeyPatch.context() as patch, emulated_aws(), asyncio.Runner() as runner:
+        as_deployed(patch)
+        tables = provision.create_tables(TEMPLATE, boto3.client("dynamodb"))
+        secrets = provision.create_secrets(TEMPLATE, boto3.client("secretsmanager"))
+        runner.run(_seed())
+        forget()
+        stored = boto3.resource("dynamodb")
+        return Seeded(
+            {name: _secret(name) for name in secrets},
+            {name: stored.Table(name).scan()["Items"] for name in tables},
+        )
+
+
+async def _seed() -> None:
+    """Keep the demo tenants; the models of the first are scripted, so that no test waits."""
+    made = bootstrap.services()
+    await seed(made.directory, _secret(Settings.from_environment().pepper_secret))
+    scripted = ModelRoute("scripted", "scripted")
+    models = {"wesen-chat-v1": scripted, "smollm2-135m": scripted}
+    since = datetime.now(UTC) - timedelta(days=1)  # every day since then may be read
+    await made.directory.put_tenant(Tenant(id="demo", created_at=since, models=models))
+    await seed_personas(made.personas)
+    await seed_catalogue(bootstrap_search.catalogues())
 
 
 @pytest.fixture
-def services(
-    monkeypatch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop
-) -> Iterator[bootstrap.Services]:
-    """Tables from the template, the demo tenants, and the services of a fresh process over them.
+def services(monkeypatch: pytest.MonkeyPatch, seeded: Seeded) -> Iterator[bootstrap.Services]:
+    """Tables from the template, the demo tenants, and the services of a fresh process over them."""
+    as_deployed(monkeypatch)
+    with emulated_aws():
+        seeded.put()
+        yield bootstrap.services()
+    forget()
 
-    The demo tenant's models are scripted here, so that no test waits for one.
-    """
-    variables = environment.of_functions(TEMPLATE, {}, "")
+
+@contextmanager
+def emulated_aws() -> Iterator[None]:
+    """AWS as moto emulates it, one call at a time: its tables aren't made for threads."""
+    lock = threading.RLock()
+    answer = BotocoreStubber.process_request
+
+    def answer_alone(stubber: BotocoreStubber, request: Any) -> Any:
+        with lock:
+            return answer(stubber, request)
+
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        patch.setattr(BotocoreStubber, "process_request", answer_alone)
+        yield
+
+
+def as_deployed(patch: pytest.MonkeyPatch) -> None:
+    """Have the environment of a function, of a process that has just begun."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "PARLEY_")):
-            monkeypatch.delenv(name)
-    for name, value in variables.items():
+            patch.delenv(name)
+    for name, value in environment.of_functions(TEMPLATE, {}, "").items():
         if name.startswith(("AWS_", "PARLEY_")) and value:
-            monkeypatch.setenv(name, value)
-    forget()
-    with mock_aws():
-        provision.create_tables(TEMPLATE, boto3.client("dynamodb"))
-        provision.create_secrets(TEMPLATE, boto3.client("secretsmanager"))
-        made = bootstrap.services()
-        loop.run_until_complete(seed(made.directory, _pepper()))
-        scripted = ModelRoute("scripted", "scripted")
-        models = {"wesen-chat-v1": scripted, "smollm2-135m": scripted}
-        demo = Tenant(id="demo", created_at=NOW, models=models)
-        loop.run_until_complete(made.directory.put_tenant(demo))
-        loop.run_until_complete(seed_personas(made.personas))
-        loop.run_until_complete(seed_catalogue(bootstrap_search.catalogues()))
-        yield made
+            patch.setenv(name, value)
     forget()
 
 
@@ -137,8 +192,7 @@ def forget() -> None:
     bootstrap_search.consultant.cache_clear()
 
 
-def _pepper() -> str:
-    name = Settings.from_environment().pepper_secret
+def _secret(name: str) -> str:
     return boto3.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
 
 

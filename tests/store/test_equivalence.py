@@ -252,7 +252,7 @@ async def _outcome(call: Callable[[Stores], Awaitable[Any]], stores: Stores) -> 
         return type(error), error.message, error.param
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_the_fake_answers_as_dynamodb_does() -> None:
     run_state_machine_as_test(
         BothStores,
