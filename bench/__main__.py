@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from bench import cold_start, durability, store, streaming, telemetry
+from bench import cold_start, durability, embedded, store, streaming, telemetry
 from bench.code import code
 from bench.stack import aws
 
@@ -32,6 +32,7 @@ def main() -> int:
         checkpoints = asyncio.run(durability.measure())
     print(telemetry.report(telemetry.measure(measured)))
     print(durability.report(checkpoints))
+    print(embedded.report(embedded.measure()))
     differences = store.differences(rows)
     for sentence in differences:
         print(f"This may not depend on how much is stored: {sentence}", file=sys.stderr)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench import cold_start, durability, store, streaming, telemetry
+from bench import cold_start, durability, embedded, store, streaming, telemetry
 from bench.code import Code, code
 from bench.stack import aws
 from bench.store import Asked, Calls, Row
@@ -118,3 +118,11 @@ def test_checkpoints_cost_a_write_each_and_nothing_before_the_first_token(measur
     assert with_.checkpoints >= 2
     assert with_.writes > some.writes
     assert "with : without" in durability.report([none, without, some, with_])
+
+
+def test_the_embedded_model_reads_faster_than_it_writes() -> None:
+    [run] = embedded.measure(runs=1)
+    assert run.load > 0
+    assert run.memory > 0
+    assert run.read > run.written > 0
+    assert "tokens read a second" in embedded.report([run])
