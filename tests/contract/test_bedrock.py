@@ -6,7 +6,6 @@ Everything runs through boto3 against a server that speaks Bedrock's wire.
 import asyncio
 import base64
 import json
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -25,7 +24,6 @@ from parley.domain.errors import (
     ModelUnavailable,
     ParleyError,
 )
-from parley.domain.routes import TimeLimits
 from parley.domain.tools import Tool, ToolCall, ToolChoice, ToolMode
 from parley.domain.turns import (
     Accepted,
@@ -52,8 +50,8 @@ from tests.support.bedrock_server import (
     stop,
     what_is_wrong,
 )
-from tests.support.models import Answer, ask, prompt
-from tests.support.upstream import Exchange, Respond, Upstream, upstream
+from tests.support.models import Answer, ask, prompt, until_failure
+from tests.support.upstream import Exchange, Respond, Upstream, play, upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -65,18 +63,7 @@ PNG = base64.b64encode(b"\x89PNG").decode()
 LOOK = Tool(name="look", description="Looks.", parameters={"type": "object"}, strict=True)
 
 
-def playing(*pieces: bytes, cut: bool = False, hang: bool = False) -> Respond:
-    """Sends these pieces, then ends, or cuts the connection, or says no more."""
-
-    async def respond(exchange: Exchange) -> None:
-        await exchange.begin(STREAM)
-        await exchange.send(*pieces)
-        if hang:
-            await exchange.left.wait()
-        if not cut:
-            await exchange.end()
-
-    return respond
+playing = partial(play, headers=STREAM)
 
 
 def refusing(status: int, code: str, message: str = "No.", **headers: str) -> Respond:
@@ -101,17 +88,10 @@ async def answer(*pieces: bytes) -> Answer:
         return await ask(model, "Say hello.")
 
 
-async def until_failure(
-    respond: Respond, **settings: Any
-) -> tuple[Sequence[ModelEvent], ParleyError]:
+async def failure_of(respond: Respond, **settings: Any) -> tuple[Sequence[ModelEvent], ParleyError]:
     """What the model yields, and what it raises then."""
-    seen: list[ModelEvent] = []
     async with served(respond, **settings) as (model, _):
-        events = model.complete(prompt("Say hello."))
-        with pytest.raises(ParleyError) as failure:  # noqa: PT012 - the events before it count
-            async for one in events:
-                seen.append(one)  # noqa: PERF401 - a comprehension would lose them
-    return seen, failure.value
+        return await until_failure(model)
 
 
 # What is sent --------------------------------------------------------------------------------
@@ -398,15 +378,6 @@ async def test_only_a_user_shows_pictures() -> None:
         BedrockModel(context_window=1).check(replace(prompt(), messages=(shown,)))
 
 
-async def test_a_connection_is_used_again() -> None:
-    async with served(playing(*HELLO, *END)) as (model, server):
-        for _ in range(3):
-            await ask(model, "Hello.")
-
-        assert len(server.requests) == 3
-        assert server.connections == 1
-
-
 # What is read --------------------------------------------------------------------------------
 
 
@@ -550,7 +521,7 @@ async def test_a_whole_answer_that_is_no_reply_is_an_error(said: dict[str, Any])
     async def respond(exchange: Exchange) -> None:
         await exchange.answer(200, json.dumps(said).encode())
 
-    seen, failure = await until_failure(respond, streaming=False)
+    seen, failure = await failure_of(respond, streaming=False)
 
     assert seen == []
     assert type(failure) is ModelError
@@ -597,7 +568,7 @@ async def test_a_whole_answer_that_is_no_reply_is_an_error(said: dict[str, Any])
 async def test_a_refusal_has_its_type(
     *, status: int, code: str, message: str, error: type[ParleyError], streaming: bool
 ) -> None:
-    seen, failure = await until_failure(refusing(status, code, message), streaming=streaming)
+    seen, failure = await failure_of(refusing(status, code, message), streaming=streaming)
 
     assert seen == []
     assert type(failure) is error
@@ -612,7 +583,7 @@ async def test_a_refused_request_is_not_sent_again() -> None:
 
 
 async def test_a_throttled_request_knows_when_to_come_back() -> None:
-    _, failure = await until_failure(refusing(429, "ThrottlingException", **{"retry-after": "7"}))
+    _, failure = await failure_of(refusing(429, "ThrottlingException", **{"retry-after": "7"}))
 
     assert isinstance(failure, ModelThrottled)
     assert failure.retry_after == 7
@@ -621,10 +592,10 @@ async def test_a_throttled_request_knows_when_to_come_back() -> None:
 async def test_a_sentence_about_the_request_is_passed_on_unless_it_tells_of_the_account() -> None:
     code = "ValidationException"
 
-    _, failure = await until_failure(refusing(400, code, "A stop sequence is blank."))
+    _, failure = await failure_of(refusing(400, code, "A stop sequence is blank."))
     assert failure.message == "The model refuses the request: A stop sequence is blank."
     for secret in ("arn:aws:bedrock:us-east-1:1:guardrail/a", "account 123456789012"):
-        _, failure = await until_failure(refusing(400, code, f"Denied for {secret}."))
+        _, failure = await failure_of(refusing(400, code, f"Denied for {secret}."))
         assert failure.message == "The model refuses the request."
 
 
@@ -648,11 +619,11 @@ async def test_a_sentence_about_the_request_is_passed_on_unless_it_tells_of_the_
 async def test_an_exception_inside_the_stream_is_an_error(
     kind: str, message: str, first: type[ParleyError], later: type[ParleyError]
 ) -> None:
-    seen, failure = await until_failure(playing(BEGIN, exception(kind, message)))
+    seen, failure = await failure_of(playing(BEGIN, exception(kind, message)))
     assert seen == []
     assert type(failure) is first
 
-    seen, failure = await until_failure(playing(*HELLO, exception(kind, message)))
+    seen, failure = await failure_of(playing(*HELLO, exception(kind, message)))
     assert seen == [Accepted(), TextDelta("Hello")]
     assert type(failure) is later
 
@@ -680,7 +651,7 @@ BROKEN[-6] ^= 1
 async def test_a_stream_that_is_no_reply_is_an_error_and_not_an_end(
     pieces: tuple[bytes, ...], error: type[ParleyError]
 ) -> None:
-    seen, failure = await until_failure(playing(*pieces))
+    seen, failure = await failure_of(playing(*pieces))
 
     assert seen == []
     assert type(failure) is error
@@ -698,7 +669,7 @@ async def test_a_stream_that_is_no_reply_is_an_error_and_not_an_end(
 async def test_a_reply_that_breaks_off_is_never_a_whole_one(
     *, tail: tuple[bytes, ...], cut: bool, error: type[ParleyError]
 ) -> None:
-    seen, failure = await until_failure(playing(*HELLO, *tail, cut=cut))
+    seen, failure = await failure_of(playing(*HELLO, *tail, cut=cut))
 
     assert seen == [Accepted(), TextDelta("Hello")]
     assert type(failure) is error
@@ -709,26 +680,6 @@ async def test_a_cut_behind_the_end_loses_no_more_than_the_usage() -> None:
         read = await ask(model, "Hello.")
 
     assert read.events[-1] == Completed(FinishReason.STOP, None)
-
-
-async def test_a_server_that_is_not_there_is_unavailable() -> None:
-    async with upstream(playing()) as server:
-        gone = server.url
-
-    with pytest.raises(ModelUnavailable):
-        await ask(
-            BedrockModel(context_window=1, connect=partial(connect_to_bedrock, endpoint_url=gone)),
-            "Hi.",
-        )
-
-
-async def test_a_server_that_hangs_up_is_unavailable() -> None:
-    async def hang_up(exchange: Exchange) -> None:
-        pass
-
-    _, failure = await until_failure(hang_up)
-
-    assert type(failure) is ModelUnavailable
 
 
 async def test_missing_credentials_are_the_operators(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -750,77 +701,9 @@ async def test_missing_credentials_are_the_operators(monkeypatch: pytest.MonkeyP
 
 # How long it takes ---------------------------------------------------------------------------
 
-SHORT = 0.05
 LONG = 30.0
-
-
-async def test_a_silence_before_the_first_token_is_an_error() -> None:
-    limits = TimeLimits(first_token=SHORT, between_tokens=LONG)
-
-    for pieces in ((), (BEGIN,)):
-        seen, failure = await until_failure(playing(*pieces, hang=True), limits=limits)
-        assert seen == []
-        assert type(failure) is ModelUnavailable
-
-
-async def test_a_silence_between_tokens_is_an_error() -> None:
-    limits = TimeLimits(first_token=LONG, between_tokens=SHORT)
-
-    seen, failure = await until_failure(playing(*HELLO, hang=True), limits=limits)
-
-    assert seen == [Accepted(), TextDelta("Hello")]
-    assert type(failure) is ModelUnavailable
-
-
-async def test_a_silence_behind_the_end_loses_no_more_than_the_usage() -> None:
-    limits = TimeLimits(first_token=LONG, between_tokens=LONG, usage=SHORT)
-    async with served(playing(*HELLO, *END[:2], hang=True), limits=limits) as (model, _):
-        read = await ask(model, "Hello.")
-
-    assert read.events[-1] == Completed(FinishReason.STOP, None)
-
-
 PROMPTLY = 0.1
 """Seconds within which Bedrock must know that nobody listens any more."""
-
-
-async def seconds_until_left(model: BedrockModel, server: Upstream) -> float:
-    """How long a server is still asked for a reply after the task that asks was cancelled."""
-    asking = asyncio.create_task(ask(model, "Hello."))
-    exchange = await server.exchanges.get()
-    await asyncio.sleep(SHORT)  # the answer is under way
-
-    began = time.monotonic()
-    asking.cancel()
-    await exchange.left.wait()
-    took = time.monotonic() - began
-
-    await asyncio.wait({asking})
-    assert asking.cancelled()
-    return took
-
-
-@pytest.mark.parametrize("pieces", [(BEGIN,), HELLO], ids=["before the first token", "after it"])
-async def test_cancelling_leaves_the_server_at_once(pieces: tuple[bytes, ...]) -> None:
-    async with served(playing(*pieces, hang=True)) as (model, server):
-        took = [await seconds_until_left(model, server) for _ in range(3)]
-
-    assert min(took) < PROMPTLY  # a busy machine may be late now and then
-
-
-async def test_closing_leaves_the_server_at_once() -> None:
-    async with served(playing(*HELLO, hang=True)) as (model, server):
-        took = []
-        for _ in range(3):
-            events = model.complete(prompt("Hello."))
-            assert [await anext(events), await anext(events)] == [Accepted(), TextDelta("Hello")]
-            exchange = await server.exchanges.get()
-            began = time.monotonic()
-            await events.aclose()
-            await exchange.left.wait()
-            took.append(time.monotonic() - began)
-
-    assert min(took) < PROMPTLY
 
 
 async def test_a_call_that_was_left_before_its_answer_ends_with_the_answer() -> None:

@@ -3,10 +3,10 @@
 import asyncio
 import gc
 import json
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
@@ -41,9 +41,9 @@ from parley.domain.turns import (
 from parley.telemetry import spans
 from parley.telemetry.spans import Span
 from parley.telemetry.traces import TraceContext, read
-from tests.support.models import Answer, ask, prompt
+from tests.support.models import Answer, ask, prompt, until_failure
 from tests.support.openai_server import DONE, chunk, event, usage
-from tests.support.upstream import SSE, Exchange, Respond, Upstream, upstream
+from tests.support.upstream import SSE, Exchange, Respond, Upstream, play, upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -52,20 +52,7 @@ HELLO = (chunk({"role": "assistant", "content": ""}), chunk({"content": "Hello"}
 END = (chunk({}, "stop"), usage(3, 1), DONE)
 
 
-def playing(
-    *pieces: bytes, headers: Mapping[str, str] = SSE, cut: bool = False, hang: bool = False
-) -> Respond:
-    """Sends these pieces, then ends, or cuts the connection, or says no more."""
-
-    async def respond(exchange: Exchange) -> None:
-        await exchange.begin(headers)
-        await exchange.send(*pieces)
-        if hang:
-            await exchange.left.wait()
-        if not cut:
-            await exchange.end()
-
-    return respond
+playing = partial(play, headers=SSE)
 
 
 def failing(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Respond:
@@ -98,17 +85,10 @@ async def answer(*pieces: bytes, headers: Mapping[str, str] = SSE, cut: bool = F
         return await ask(model, "Say hello.")
 
 
-async def until_failure(
-    respond: Respond, **settings: Any
-) -> tuple[Sequence[ModelEvent], ParleyError]:
+async def failure_of(respond: Respond, **settings: Any) -> tuple[Sequence[ModelEvent], ParleyError]:
     """What the model yields, and what it raises then."""
-    seen: list[ModelEvent] = []
     async with served(respond, **settings) as (model, _):
-        events = model.complete(prompt("Say hello."))
-        with pytest.raises(ParleyError) as failure:  # noqa: PT012 - the events before it count
-            async for one in events:
-                seen.append(one)  # noqa: PERF401 - a comprehension would lose them
-    return seen, failure.value
+        return await until_failure(model)
 
 
 # What is sent --------------------------------------------------------------------------------
@@ -273,15 +253,6 @@ async def test_a_request_says_which_trace_it_belongs_to_where_there_is_one() -> 
         assert (sent.trace_id, sent.state) == (caller.trace_id, "a=1")
         assert sent.span_id != caller.span_id
         assert "traceparent" not in untold
-
-
-async def test_a_connection_is_used_again() -> None:
-    async with served(playing(*HELLO, *END)) as (model, server):
-        for _ in range(3):
-            await ask(model, "Hello.")
-
-        assert len(server.requests) == 3
-        assert server.connections == 1
 
 
 async def test_a_kept_connection_that_the_server_closes_costs_no_error() -> None:
@@ -575,7 +546,7 @@ async def test_nothing_is_read_behind_the_end_for_long() -> None:
 async def test_a_refusal_has_the_type_of_its_status(
     status: int, body: Any, error: type[ParleyError]
 ) -> None:
-    seen, failure = await until_failure(failing(status, body), key=key)
+    seen, failure = await failure_of(failing(status, body), key=key)
 
     assert seen == []
     assert type(failure) is error
@@ -593,7 +564,7 @@ async def test_a_refusal_has_the_type_of_its_status(
     ],
 )
 async def test_a_sentence_about_the_request_is_passed_on(body: Any) -> None:
-    _, failure = await until_failure(failing(400, body))
+    _, failure = await failure_of(failing(400, body))
 
     assert failure.message == "The model refuses the request: `stop` is bad."
     assert failure.param == "stop"
@@ -616,7 +587,7 @@ async def test_a_sentence_about_the_request_is_passed_on(body: Any) -> None:
 async def test_a_sentence_that_tells_of_the_server_is_not_passed_on(
     sentence: str, shape: str
 ) -> None:
-    _, failure = await until_failure(
+    _, failure = await failure_of(
         failing(400, {shape: sentence}), key=key, headers={"X-Team": "Code blue-42"}
     )
 
@@ -637,7 +608,7 @@ async def test_a_sentence_that_tells_of_the_server_is_not_passed_on(
 async def test_a_throttled_request_knows_when_to_come_back(
     headers: dict[str, str], seconds: float | None
 ) -> None:
-    _, failure = await until_failure(failing(429, {}, {"content-length-hint": "0", **headers}))
+    _, failure = await failure_of(failing(429, {}, {"content-length-hint": "0", **headers}))
 
     assert isinstance(failure, ModelThrottled)
     assert failure.retry_after == seconds
@@ -645,7 +616,7 @@ async def test_a_throttled_request_knows_when_to_come_back(
 
 async def test_the_key_goes_to_no_other_host() -> None:
     async with upstream(playing(*HELLO, *END)) as other:
-        _, failure = await until_failure(
+        _, failure = await failure_of(
             failing(307, b"", {"location": f"{other.url}/v1/chat/completions"}), key=key
         )
 
@@ -675,7 +646,7 @@ async def test_an_error_inside_a_successful_answer_is_an_error(
         playing(b"event: error\n" + event({"error": error})),
         playing(json.dumps({"error": error}).encode(), headers={"content-type": "text/json"}),
     ):
-        seen, failure = await until_failure(respond)
+        seen, failure = await failure_of(respond)
 
         assert seen == []
         assert type(failure) is expected
@@ -686,14 +657,14 @@ async def test_an_error_event_is_one_whatever_it_carries() -> None:
         b'event: error\ndata: {"message": "overloaded", "type": "overloaded_error"}\n\n',
         event({"object": "error", "message": "no", "code": 503}),
     ):
-        _, failure = await until_failure(playing(HELLO[0], error, DONE))
+        _, failure = await failure_of(playing(HELLO[0], error, DONE))
         assert type(failure) is ModelUnavailable
 
 
 async def test_an_error_after_the_first_token_is_never_the_callers() -> None:
     error = event({"error": {"message": "no", "code": 400}})
 
-    seen, failure = await until_failure(playing(*HELLO, error, DONE))
+    seen, failure = await failure_of(playing(*HELLO, error, DONE))
 
     assert seen == [Accepted(), TextDelta("Hello")]
     assert type(failure) is ModelError
@@ -725,7 +696,7 @@ async def test_an_error_after_the_first_token_is_never_the_callers() -> None:
 async def test_an_answer_that_is_no_completion_is_an_error_and_not_an_end(
     pieces: tuple[bytes, ...], headers: dict[str, str]
 ) -> None:
-    seen, failure = await until_failure(playing(*pieces, headers=headers))
+    seen, failure = await failure_of(playing(*pieces, headers=headers))
 
     assert seen == []
     assert type(failure) is ModelError
@@ -744,27 +715,10 @@ async def test_an_answer_that_is_no_completion_is_an_error_and_not_an_end(
 async def test_a_reply_that_breaks_off_is_never_a_whole_one(
     *, tail: tuple[bytes, ...], cut: bool, error: type[ParleyError]
 ) -> None:
-    seen, failure = await until_failure(playing(*HELLO, *tail, cut=cut))
+    seen, failure = await failure_of(playing(*HELLO, *tail, cut=cut))
 
     assert seen == [Accepted(), TextDelta("Hello")]
     assert type(failure) is error
-
-
-async def test_a_server_that_is_not_there_is_unavailable() -> None:
-    async with upstream(playing()) as server:
-        gone = server.url
-
-    with pytest.raises(ModelUnavailable):
-        await ask(OpenAICompatibleModel(gone, context_window=1), "Hello.")
-
-
-async def test_a_server_that_hangs_up_is_unavailable() -> None:
-    async def hang_up(exchange: Exchange) -> None:
-        pass
-
-    _, failure = await until_failure(hang_up)
-
-    assert type(failure) is ModelUnavailable
 
 
 async def test_a_key_that_can_not_be_read_or_sent_is_never_shown() -> None:
@@ -774,9 +728,9 @@ async def test_a_key_that_can_not_be_read_or_sent_is_never_shown() -> None:
     async def unsendable() -> str:
         return f"{KEY}\r\nX-Other: 1"
 
-    _, failure = await until_failure(playing(), key=unreadable)
+    _, failure = await failure_of(playing(), key=unreadable)
     assert type(failure) is ModelUnavailable
-    _, failure = await until_failure(playing(), key=unsendable)
+    _, failure = await failure_of(playing(), key=unsendable)
     assert type(failure) is ModelError
     assert KEY not in repr(failure)
     assert failure.__context__ is None
@@ -805,7 +759,7 @@ LONG = 30.0
 async def test_only_a_token_ends_the_wait_for_the_first(pieces: tuple[bytes, ...]) -> None:
     limits = TimeLimits(first_token=SHORT, between_tokens=LONG)
 
-    seen, failure = await until_failure(playing(*pieces, hang=True), limits=limits)
+    seen, failure = await failure_of(playing(*pieces, hang=True), limits=limits)
 
     assert seen == []
     assert type(failure) is ModelUnavailable
@@ -818,79 +772,9 @@ async def test_comments_do_not_prolong_the_wait() -> None:
             await exchange.send(b": still here\n\n")
             await asyncio.sleep(SHORT / 10)
 
-    _, failure = await until_failure(comment, limits=TimeLimits(first_token=SHORT))
+    _, failure = await failure_of(comment, limits=TimeLimits(first_token=SHORT))
 
     assert type(failure) is ModelUnavailable
-
-
-async def test_a_silence_between_tokens_is_an_error() -> None:
-    limits = TimeLimits(first_token=LONG, between_tokens=SHORT)
-
-    seen, failure = await until_failure(playing(*HELLO, hang=True), limits=limits)
-
-    assert seen == [Accepted(), TextDelta("Hello")]
-    assert type(failure) is ModelUnavailable
-
-
-async def test_a_silence_behind_the_finish_reason_loses_no_more_than_the_usage() -> None:
-    limits = TimeLimits(first_token=LONG, between_tokens=LONG, usage=SHORT)
-    async with served(playing(*HELLO, chunk({}, "stop"), hang=True), limits=limits) as (model, _):
-        read = await ask(model, "Hello.")
-
-    assert read.events[-1] == Completed(FinishReason.STOP, None)
-
-
-async def test_the_time_a_caller_takes_is_not_the_servers() -> None:
-    limits = TimeLimits(between_tokens=SHORT)
-    async with served(playing(*HELLO, *END), limits=limits) as (model, _):
-        events = model.complete(prompt("Hello."))
-        assert [await anext(events), await anext(events)] == [Accepted(), TextDelta("Hello")]
-        await asyncio.sleep(2 * SHORT)  # the caller's work
-        assert isinstance(await anext(events), Completed)
-        await events.aclose()
-
-
-PROMPTLY = 0.1
-"""Seconds within which a server must know that nobody listens any more."""
-
-
-async def seconds_until_left(model: OpenAICompatibleModel, server: Upstream) -> float:
-    """How long a server is still asked for a reply after the task that asks was cancelled."""
-    asking = asyncio.create_task(ask(model, "Hello."))
-    exchange = await server.exchanges.get()
-    await asyncio.sleep(SHORT)  # the answer is under way
-
-    began = time.monotonic()
-    asking.cancel()
-    await exchange.left.wait()
-    took = time.monotonic() - began
-
-    await asyncio.wait({asking})
-    assert asking.cancelled()
-    return took
-
-
-@pytest.mark.parametrize("pieces", [(), HELLO], ids=["before the first token", "after it"])
-async def test_cancelling_leaves_the_server_at_once(pieces: tuple[bytes, ...]) -> None:
-    async with served(playing(*pieces, hang=True)) as (model, server):
-        took = [await seconds_until_left(model, server) for _ in range(3)]
-
-    assert min(took) < PROMPTLY  # a busy machine may be late now and then
-
-
-async def test_closing_leaves_the_server_at_once() -> None:
-    async with served(playing(*HELLO, hang=True)) as (model, server):
-        took = []
-        for _ in range(3):
-            events = model.complete(prompt("Hello."))
-            assert [await anext(events), await anext(events)] == [Accepted(), TextDelta("Hello")]
-            exchange = await server.exchanges.get()
-            began = time.monotonic()
-            await events.aclose()
-            await exchange.left.wait()
-            took.append(time.monotonic() - began)
-
-    assert min(took) < PROMPTLY
 
 
 async def test_a_server_whose_name_leads_to_a_metadata_address_is_sent_nothing(

@@ -64,14 +64,16 @@ class Deployment:
         secrets.close()
         self.zygote = Zygote(folder, environment)
 
-    async def customer(self, **rules: Any) -> "Customer":
-        """A new tenant with its key; all of its models are scripted."""
+    async def customer(
+        self, *, model: ModelRoute = ModelRoute("scripted", "any"), **rules: Any
+    ) -> "Customer":
+        """A new tenant with its key and one model, called `any`."""
         name = f"tenant-{uuid.uuid4()}"
         now = SystemClock().now()
         tenant = Tenant(
             id=name,
             created_at=now,
-            models={"any": ModelRoute("scripted", "any")},
+            models={"any": model},
             limits=Limits(requests_per_minute=1_000_000, messages_per_second=1_000),
             turns=TurnRules(**rules),
         )

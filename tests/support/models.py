@@ -1,10 +1,14 @@
 """Shorthand for asking a model."""
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from parley.domain.conversations import FinishReason, Parameters, Role, Usage
+from parley.domain.errors import ParleyError
 from parley.domain.turns import (
     Accepted,
     Completed,
@@ -74,3 +78,13 @@ async def ask_for(model: Model, request: CompletionRequest) -> Answer:
     """The whole answer to a request."""
     async with aclosing(model.complete(request)) as events:
         return Answer(tuple([event async for event in events]))
+
+
+async def until_failure(model: Model) -> tuple[Sequence[ModelEvent], ParleyError]:
+    """What a model yields, and what it raises then."""
+    seen: list[ModelEvent] = []
+    events = model.complete(prompt("Say hello."))
+    with pytest.raises(ParleyError) as failure:  # noqa: PT012 - the events before it count
+        async for event in events:
+            seen.append(event)  # noqa: PERF401 - a comprehension would lose them
+    return seen, failure.value

@@ -54,6 +54,34 @@ class Process:
         return True
 
 
+class Address:
+    """Where processes serve, one after the other; connections wait while there is none."""
+
+    def __init__(self) -> None:
+        """Take a free port and listen on it."""
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let no more processes serve here."""
+        self._listener.close()
+
+    def fileno(self) -> int:
+        """The descriptor of the listening socket."""
+        return self._listener.fileno()
+
+
 class Zygote:
     """Makes processes in milliseconds, and ends them all with the block."""
 
@@ -98,25 +126,41 @@ class Zygote:
         if self._process.stdin is not None:
             self._process.stdin.close()
 
-    def fork(self, app: str = STREAMING, *, store: str | None = None, ahead: float = 0) -> Process:
+    def fork(
+        self,
+        app: str = STREAMING,
+        *,
+        store: str | None = None,
+        ahead: float = 0,
+        address: Address | None = None,
+        gateway: Process | None = None,
+        workers: Address | None = None,
+    ) -> Process:
         """A process that serves an application; connections to it wait until it does.
 
         Args:
             store: the URL of its AWS services, in place of the one they all have.
             ahead: seconds that its clock is ahead.
+            address: where it serves; None makes one of its own.
+            gateway: the process that holds the WebSockets it writes to; None takes its own.
+            workers: where the functions run that it starts; None runs them itself.
         """
-        environment = self._environment | ({"AWS_ENDPOINT_URL": store} if store else {})
-        with socket.socket() as listener, self._lock:
-            listener.bind(("127.0.0.1", 0))
-            listener.listen(1024)
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            environment |= {"AWS_ENDPOINT_URL_LAMBDA": url, "PARLEY_SOCKETS_ENDPOINT": url}
-            order = Order(app=app, environment=environment, ahead=ahead).to_line()
+        own = address or Address()
+        environment = self._environment | {
+            "AWS_ENDPOINT_URL_LAMBDA": workers.url if workers else own.url,
+            "PARLEY_SOCKETS_ENDPOINT": gateway.url if gateway else own.url,
+        }
+        if store:
+            environment["AWS_ENDPOINT_URL"] = store
+        order = Order(app=app, environment=environment, ahead=ahead).to_line()
+        with self._lock:
             log = self._folder / f"process-{len(self._made)}.log"
             with log.open("wb") as file:
-                socket.send_fds(self._channel, [order], [listener.fileno(), file.fileno()])
-                process = Process(int(self._answer()), url, log)
+                socket.send_fds(self._channel, [order], [own.fileno(), file.fileno()])
+                process = Process(int(self._answer()), own.url, log)
             self._made.append(process)
+        if address is None:
+            own.close()  # the process has it
         return process
 
     @contextmanager

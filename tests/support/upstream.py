@@ -68,6 +68,22 @@ class Exchange:
 Respond = Callable[[Exchange], Awaitable[None]]
 
 
+def play(
+    *pieces: bytes, headers: Mapping[str, str], cut: bool = False, hang: bool = False
+) -> Respond:
+    """Sends these pieces, then ends, or cuts the connection, or says no more."""
+
+    async def respond(exchange: Exchange) -> None:
+        await exchange.begin(headers)
+        await exchange.send(*pieces)
+        if hang:
+            await exchange.left.wait()
+        if not cut:
+            await exchange.end()
+
+    return respond
+
+
 class Upstream:
     """A server on the loopback; what it does is decided by `respond`."""
 
