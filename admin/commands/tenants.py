@@ -189,6 +189,7 @@ def facts_of(tenant: Tenant) -> dict[str, Any]:
         "created_at": tenant.created_at,
         "limits": limits_of(tenant),
         "turns": asdict(tenant.turns),
+        "origins": sorted(tenant.origins),
         "models": list(tenant.models),
     }
 

@@ -100,6 +100,7 @@ def test_origins_are_allowed_shown_and_taken_back(program: Program, tenant: str)
     assert program.do("tenants", "origins", tenant) == {"origins": []}
     assert program.do("tenants", "origins", tenant, shop, news) == {"origins": [news, shop]}
     assert program.do("tenants", "origins", tenant) == {"origins": [news, shop]}
+    assert program.do("tenants", "show", tenant)["origins"] == [news, shop]
     assert program.do("tenants", "origins", tenant, "--none") == {"origins": []}
 
 

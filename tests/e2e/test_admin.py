@@ -10,7 +10,10 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from admin.program import app
 from local import ROOT, TEMPLATE
 from local.signatures import OPERATOR
 from local.template import load, resources
@@ -155,3 +158,26 @@ def test_the_guide_names_every_route() -> None:
             named.add(path.rpartition("/")[2] or path)
     served = {path.rpartition("/")[2] for path in ADMIN.routes}
     assert served == named
+
+
+OF_THE_PROGRAM_ALONE = {"models key"}
+
+
+def test_every_command_of_the_program_has_a_route_beside_it() -> None:
+    """In the guide's table, whose rows name several commands of one noun."""
+    rows = [line.split("|")[2] for line in SECTION.splitlines() if line.startswith("| `")]
+    beside: set[str] = set()
+    for row in rows:
+        first, *verbs = re.findall(r"`([^`]+)`", row)
+        noun = first.partition(" ")[0]
+        beside |= {first, *(f"{noun} {verb}" for verb in verbs)}
+    program = get_command(app)
+    assert isinstance(program, TyperGroup)
+    commands = {
+        " ".join([noun, *verbs])
+        for noun, command in program.commands.items()
+        for verbs in (
+            [[verb] for verb in command.commands] if isinstance(command, TyperGroup) else [[]]
+        )
+    }
+    assert commands - OF_THE_PROGRAM_ALONE == beside

@@ -5,6 +5,7 @@ import importlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import boto3
@@ -182,6 +183,9 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("set_turns", {"one_at_a_time": "yes"}, "one_at_a_time"),
     ("set_turns", {"two_at_a_time": True}, "two_at_a_time"),
     ("set_limits", {"budget": "0.0000001"}, "budget"),
+    ("set_origins", {"origins": ["https://Shop.example/"]}, "origins"),
+    ("set_origins", {"origins": "https://shop.example"}, "origins"),
+    ("set_origins", {"origins": [f"https://{each}.example" for each in range(101)]}, "origins"),
     ("create_key", {"kind": "gold"}, "kind"),
     ("create_key", {"scopes": ["openai", "admin"]}, "scopes"),
     ("create_key", {"scopes": []}, "scopes"),
@@ -246,6 +250,36 @@ def test_set_turns_changes_what_is_named_alone(invoke: Invoke) -> None:
     changed = invoke("admin/set_turns").json["turns"]
     assert changed == before | {"one_at_a_time": True}
     assert invoke("admin/get_tenant").json["turns"] == changed
+
+
+def test_set_origins_replaces_all_of_them(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_ALLOWED_ORIGINS", "*")
+    allowed = ["https://news.example:8443", "https://shop.example"]
+    assert invoke("admin/get_tenant").json["origins"] == []
+    assert invoke("admin/set_origins").json["origins"] == allowed
+    assert invoke("admin/get_tenant").json["origins"] == allowed
+    page = {"Origin": "https://shop.example"}
+    answered = invoke("openai/list_models", headers=page).headers
+    assert answered["access-control-allow-origin"] == "https://shop.example"
+    assert invoke("admin/set_origins", origins=[]).json["origins"] == []
+
+
+def test_get_budget_tells_what_is_spent_and_left(invoke: Invoke) -> None:
+    without = invoke("admin/get_budget").json
+    month = without.pop("month")
+    assert without == {"budget": None, "spent": "0", "held": "0", "left": None}
+    price = {"since": "2026-01-01", "prompt": 1, "completion": 2000}
+    route = {"backend": "scripted", "model": "any", "prices": [price]}
+    invoke("admin/set_models", fields={"small": [route], "large": [route]})
+    invoke("admin/set_limits", budget="25.00")
+    said = [{"role": "user", "content": 'script:[{"text": "Hello"}]'}]
+    asked = invoke("openai/create_completion", model="small", messages=said, stream=False)
+    assert asked.status == 200
+    cost = Decimal(invoke("admin/get_usage", query={"tenant": "demo"}).json["total"]["cost"])
+    standing = invoke("admin/get_budget").json
+    assert (standing["month"], standing["budget"], standing["held"]) == (month, "25.00", "0")
+    assert Decimal(standing["spent"]) == cost > 0
+    assert Decimal(standing["left"]) == 25 - cost
 
 
 def test_suspend_tenant_refuses_its_keys(invoke: Invoke) -> None:

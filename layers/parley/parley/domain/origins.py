@@ -8,9 +8,10 @@ from parley.domain.errors import InvalidRequest
 ANY = "*"
 """Among a deployment's origins: leaves it to its tenants, each of which has a list of its own."""
 
-_ORIGIN = re.compile(
+ORIGIN = re.compile(
     r"https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
 )
+"""An origin, and nothing around it."""
 
 
 def read_origins(given: Iterable[str]) -> frozenset[str]:
@@ -21,7 +22,7 @@ def read_origins(given: Iterable[str]) -> frozenset[str]:
     """
     origins = frozenset(given)
     for origin in sorted(origins):
-        if not _ORIGIN.fullmatch(origin):
+        if not ORIGIN.fullmatch(origin):
             raise InvalidRequest(
                 f"{origin!r} is no origin: that is https:// and a host in lower case, with a port "
                 "where it isn't the usual one, and nothing behind it.",

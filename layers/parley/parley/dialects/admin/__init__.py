@@ -16,6 +16,8 @@ ADMIN = Dialect(
         _TENANT: "DELETE, GET",
         f"{_TENANT}/limits": "PATCH",
         f"{_TENANT}/turns": "PATCH",
+        f"{_TENANT}/origins": "PUT",
+        f"{_TENANT}/budget": "GET",
         f"{_TENANT}/suspend": "POST",
         f"{_TENANT}/resume": "POST",
         f"{_TENANT}/keys": "GET, POST",

@@ -46,6 +46,7 @@ def tenant(of: Tenant) -> TenantOut:
         created_at=of.created_at,
         limits=limits_document(of.limits) | {BUDGET: budget},
         turns=asdict(of.turns),
+        origins=sorted(of.origins),
         models=list(of.models),
     )
 

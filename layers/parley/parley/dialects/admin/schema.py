@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, fi
 from parley.dialects.admin.documents import Document, PersonaDocument, ProductDocument
 from parley.dialects.fields import MAX_INTEGER, Identifier
 from parley.domain.catalogue import Product
+from parley.domain.origins import ORIGIN
 from parley.domain.tenants import SCOPES, KeyKind
 
 MAX_PRODUCTS = 200
@@ -17,6 +18,12 @@ waits for 29 seconds."""
 
 MAX_ROWS = 10_000
 """Of a report; more than that doesn't fit a reply."""
+
+MAX_ORIGINS = 100
+"""Of a tenant, which is read with them wherever one of its keys is."""
+
+LONGEST_ORIGIN = len("https://") + 253 + len(":65535")
+"""Characters; a host's name has 253 at most."""
 
 LONGEST_OVERLAP = timedelta(days=90)
 
@@ -36,6 +43,9 @@ Number = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 _Whole = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 _Amount = Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=6)]
+_Origin = Annotated[
+    str, Field(max_length=LONGEST_ORIGIN, json_schema_extra={"pattern": f"^{ORIGIN.pattern}$"})
+]
 
 
 class LimitsBody(Document):
@@ -75,6 +85,17 @@ class TurnRulesBody(Document):
     )
 
 
+class OriginsBody(Document):
+    """The origins of all web pages that may use a tenant's keys, as browsers write them."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"origins": ["https://shop.example"]}]},
+    )
+
+    origins: Annotated[frozenset[_Origin], Field(max_length=MAX_ORIGINS)]
+
+
 class KeyLimitsBody(Document):
     """Some of a key's own limits, within its tenant's.
 
@@ -111,6 +132,7 @@ class TenantOut(BaseModel):
     created_at: datetime
     limits: dict[str, Any]
     turns: dict[str, Any]
+    origins: list[str]
     models: list[str]
 
 
@@ -119,6 +141,20 @@ class TenantPage(BaseModel):
 
     tenants: list[TenantOut]
     has_more: bool
+
+
+class BudgetOut(BaseModel):
+    """How a tenant's budget stands in a month in UTC, such as `2026-11`; amounts are US dollars.
+
+    What turns may still take is `left`: not what is `spent`, nor what running turns have `held`,
+    as they may cost that much. `budget` and `left` are null where there is no budget.
+    """
+
+    month: str
+    budget: str | None
+    spent: str
+    held: str
+    left: str | None
 
 
 # Keys ------------------------------------------------------------------------------------------
