@@ -89,6 +89,9 @@ def test_a_budget_is_kept_to_the_cent_and_lifted(program: Program, tenant: str) 
         ("budget=-1", "US dollars"),
         ("budget=nan", "US dollars"),
         ("budget=0.0000001", "six decimal"),
+        ("budget=1e9", "less than 1,000,000,000"),
+        ("budget=1e30", "less than 1,000,000,000"),
+        ("concurrent_turns=9007199254740992", "at most 9007199254740991"),
     ],
 )
 def test_a_wrong_limit_is_named(program: Program, tenant: str, change: str, why: str) -> None:

@@ -99,7 +99,9 @@ def test_every_field_is_read() -> None:
 
 def test_routes_are_read_from_what_they_were_written_to() -> None:
     plain = {"p": [SERVER | {"base_url": "http://models.example/v1", "allow_http": True}]}
-    for text in (ALL, json.dumps(plain)):
+    price = '{"since": "2026-01-01", "prompt": 0.0000001, "completion": 1e2}'
+    priced = f'{{"m": [{{"backend": "embedded", "model": "m", "prices": [{price}]}}]}}'
+    for text in (ALL, json.dumps(plain), priced):
         routes = read_routes(text)
 
         assert read_routes(json.dumps(routes_document(routes))) == routes
@@ -267,6 +269,8 @@ def test_two_routes_that_could_not_be_told_apart_are_refused() -> None:
 
     with pytest.raises(WrongRoutes, match=r"line 8: .* `bedrock/m` like that of line 3"):
         read_routes(text)
+    with pytest.raises(WrongRoutes, match=r"line 1: .* `bedrock/m` like that of line 1"):
+        read_routes(json.dumps({"m": [BEDROCK, BEDROCK | {"region": "eu-west-1"}]}))
     named = [BEDROCK, BEDROCK | {"region": "eu-west-1", "name": "bedrock/west"}]
     assert len(read_routes(json.dumps({"m": named}))) == 1
 
@@ -277,6 +281,7 @@ def test_two_routes_that_could_not_be_told_apart_are_refused() -> None:
         ("", "line 1: Expecting value."),
         ('{"m": [\n', "line 2: Expecting value."),
         ('{\n"m": NaN}', "line 2: Expecting a number that can be written out."),
+        ('{\n"m": 1e99999999999999999999}', "line 2: Expecting a number that can be written out."),
         ('{"m": [],\n\n"m": []}', "line 3: `m` stands in line 1 already."),
         ('{"m": [],\n}', "line 2: Expecting property name enclosed in double quotes."),
         ("{}\n{}", "line 2: Extra data."),

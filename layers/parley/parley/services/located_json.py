@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from json import JSONDecodeError, JSONDecoder
 from typing import NoReturn, TypeAlias
 
@@ -110,7 +110,8 @@ class _Reader:
             read, end = _DECODER.raw_decode(self._text, self._at)
         except JSONDecodeError:
             raise
-        except ValueError as error:  # NaN, or a number of thousands of digits
+        # NaN, a number of thousands of digits, or an exponent that no decimal has.
+        except (ValueError, InvalidOperation) as error:
             raise self._wrong("Expecting a number that can be written out") from error
         self._move(end - self._at)
         return read

@@ -95,10 +95,16 @@ def _written(route: ModelRoute) -> dict[str, Any]:
 
 def _stated(value: Parameters | Price | TimeLimits) -> dict[str, Any]:
     return {
-        field.name: stated if isinstance(stated, int | float | tuple) else str(stated)
+        field.name: _value(stated)
         for field in fields(value)
         if (stated := getattr(value, field.name)) != field.default
     }
+
+
+def _value(stated: object) -> object:
+    if isinstance(stated, Decimal):
+        return format(stated, "f")  # `str` may write an exponent, which no amount is read with
+    return stated if isinstance(stated, int | float | tuple) else str(stated)
 
 
 class _Fields:
@@ -173,10 +179,11 @@ def _refuse_twins(
     """Two routes to one model that are called alike couldn't be told apart in the ledger."""
     lines: dict[str, int] = {}
     for node, route in zip(nodes, routes, strict=True):
-        before = lines.setdefault(route.label, node.line)
-        if before != node.line and route.backend:
+        before = lines.get(route.label)
+        if before is not None and route.backend:
             reason = f"This route is called `{route.label}` like that of line {before}; name them."
             mistakes.append(Mistake(node.line, reason))
+        lines.setdefault(route.label, node.line)
 
 
 def _route(node: Node, mistakes: list[Mistake]) -> ModelRoute:

@@ -15,6 +15,11 @@ Value = int | Decimal | None
 """What a limit is changed to; None lifts it."""
 
 _SMALLEST = Decimal("0.000001")
+_ENDLESS = 1_000_000_000
+"""US dollars; a budget has to be less, so that the store can count it exactly."""
+
+_LARGEST = 2**53 - 1
+"""Of every other limit, as every JSON reader keeps it exact."""
 
 L = TypeVar("L", Limits, KeyLimits)
 
@@ -50,13 +55,14 @@ def check_value(name: str, value: int | Decimal) -> None:
     """
     if name == BUDGET:
         amount = Decimal(value)
-        if not amount.is_finite() or amount < 0 or amount % _SMALLEST:
+        if not amount.is_finite() or not 0 <= amount < _ENDLESS or amount % _SMALLEST:
             raise InvalidRequest(
-                "budget is an amount in US dollars, 0 or more, with up to six decimal places.",
+                "budget is an amount in US dollars, 0 or more and less than "
+                f"{_ENDLESS:,}, with up to six decimal places.",
                 param=name,
             )
-    elif not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InvalidRequest(f"{name} is a whole number, 0 or more.", param=name)
+    elif not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST:
+        raise InvalidRequest(f"{name} is a whole number from 0 to at most {_LARGEST}.", param=name)
 
 
 def limits_document(limits: Limits | KeyLimits) -> dict[str, Any]:
