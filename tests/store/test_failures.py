@@ -125,6 +125,17 @@ async def test_a_condition_that_fails_beside_a_conflict_is_what_counts(
     assert len(calls) == 1
 
 
+async def test_a_turn_whose_number_was_taken_while_the_head_was_being_written_is_appended_behind(
+    stores: Stores, hook: Hook
+) -> None:
+    conversation = await stores.begin()
+    codes = ("TransactionConflict", "ConditionalCheckFailed", "None")
+    handler, calls = times(2, refusal(*codes))
+    with hook("before-call.dynamodb.TransactWriteItems", handler):
+        await stores.append(conversation)
+    assert len(calls) == 3
+
+
 class Impatient(ManualClock):
     """A clock of which every look takes a quarter of all patience."""
 

@@ -636,7 +636,8 @@ class DynamoConversations:
             if not refusal.failed[0]:
                 self._accounts.check(refusal, [reply], first_hold)
             head = refusal.found[0]
-            outdated = patience.after_collision()
+            # Where the head isn't what was refused, another is writing it and has taken the number.
+            outdated = patience.after_collision() or not refusal.failed[0]
         except Contended:
             patience.after_collision()
             outdated = True
