@@ -1,5 +1,6 @@
 """What `Connections` promises."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import anyio
@@ -57,6 +58,18 @@ async def test_a_lower_limit_counts_those_who_came_before(stores: Stores) -> Non
     assert await take(stores, "d", limit=2) is None
     assert await take(stores, "d", limit=4) == 3
     assert await take(stores, "e", limit=0) is None
+
+
+@pytest.mark.anyio
+async def test_a_limit_that_is_as_good_as_none_costs_no_memory(stores: Stores) -> None:
+    tracemalloc.start()
+    try:
+        taken = {await take(stores, name, limit=2**53 - 1) for name in "abc"}
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(taken - {None}) == 3
+    assert peak < 10_000_000
 
 
 def test_of_many_who_come_at_once_exactly_the_limit_gets_in(threadsafe_stores: Stores) -> None:

@@ -142,7 +142,7 @@ class MemoryConnections:
         """Take a slot."""
         with self._lock:
             taken = {slot.number for slot in self._taken(tenant)}
-            free = [number for number in range(limit) if number not in taken]
+            free = [number for number in range(min(limit, len(taken) + 1)) if number not in taken]
             if not free or len(taken) >= limit:
                 return None
             self._slots[tenant, free[0]] = Slot(free[0], connection, at)

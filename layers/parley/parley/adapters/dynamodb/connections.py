@@ -12,6 +12,9 @@ from parley.adapters.dynamodb.items import Item
 from parley.domain.sockets import LIFETIME, Connection, Slot
 from parley.ports import Clock
 
+CHOICE = 100
+"""Free slots to choose from, where there are so many; a limit may be as good as none."""
+
 _chance = random.SystemRandom()
 
 
@@ -31,7 +34,8 @@ class DynamoConnections:
     def take_slot(self, tenant: str, connection: str, *, limit: int, at: datetime) -> int | None:
         """Take a slot: one query and one write, and one write more for each slot just taken."""
         while len(taken := self._taken(tenant)) < limit:
-            free = sorted(set(range(limit)) - {slot.number for slot in taken})
+            looked_at = range(min(limit, len(taken) + CHOICE))
+            free = sorted(set(looked_at) - {slot.number for slot in taken})
             _chance.shuffle(free)  # so that those who come at once don't all try the same
             for number in free:
                 if self._take(tenant, number, connection, at):
