@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -15,6 +15,7 @@ import pytest
 
 from local import ROOT
 from tests.e2e.conftest import Stack
+from tests.support.signing import Operator
 
 SCRIPTED = "sk_test_conformance"
 HEADERS = {"X-API-Key": SCRIPTED}
@@ -135,26 +136,55 @@ def test_a_stateless_completion_is_stopped_by_its_id(stack: Stack, client: httpx
 def test_a_client_that_leaves_before_its_answer_cancels_a_stateless_completion(
     stack: Stack, client: httpx.Client
 ) -> None:
-    key = {"Idempotency-Key": str(uuid.uuid4())}
+    user = f"left-{uuid.uuid4()}"
     said = [{"role": "user", "content": script(*FOR_EVER)}]
-    body = {"model": "any", "messages": said}
+    body = {"model": "any", "messages": said, "user": user}
     with pytest.raises(httpx.ReadTimeout):
-        client.post("/v1/chat/completions", json=body, headers=key, timeout=1)
-    again = client.post("/v1/chat/completions", json=body, headers=key).json()
-    [choice] = again["choices"]
-    assert (choice["status"], choice["message"]["content"]) == ("stopped", "We have ")
+        client.post("/v1/chat/completions", json=body, timeout=1)
+
+    def used() -> list[Any]:
+        report = httpx.get(
+            f"{stack.url}/admin/v1/usage",
+            params={"tenant": "conformance", "by": "user"},
+            auth=Operator(),
+        )
+        return [row for row in report.json()["rows"] if row["user"] == user]
+
+    [row] = until(used)
+    assert row["turns"] == 1
+    assert row["completion_tokens"] > 0
 
 
-def test_a_client_that_leaves_before_its_answer_gets_it_later_from_a_stored_conversation(
-    client: httpx.Client, chat: str
+@pytest.mark.parametrize("kind", ["completion", "stored conversation"])
+def test_a_client_that_leaves_before_its_answer_gets_it_later_by_its_key(
+    client: httpx.Client, chat: str, kind: str
 ) -> None:
     key = {"Idempotency-Key": str(uuid.uuid4())}
-    body = {"content": script({"text": "We have ", "repeat": 3, "wait": 0.7})}
+    said = script({"text": "We have ", "repeat": 3, "wait": 0.7})
+    path, body = {
+        "completion": (
+            "/v1/chat/completions",
+            {"model": "any", "messages": [{"role": "user", "content": said}]},
+        ),
+        "stored conversation": (f"/v1/chat/{chat}", {"content": said}),
+    }[kind]
     with pytest.raises(httpx.ReadTimeout):
-        client.post(f"/v1/chat/{chat}", json=body, headers=key, timeout=1)
-    again = client.post(f"/v1/chat/{chat}", json=body, headers=key).json()
-    assert (again["status"], again["content"]) == ("completed", "We have " * 3)
-    assert client.get(f"/v1/chat/{chat}/history").json()["total"] == 2
+        client.post(path, json=body, headers=key, timeout=1)
+    again = client.post(path, json=body, headers=key).json()
+    reply = again["choices"][0]["message"] if "choices" in again else again
+    assert reply["content"] == "We have " * 3
+    if kind == "stored conversation":
+        assert again["status"] == "completed"
+        assert client.get(f"/v1/chat/{chat}/history").json()["total"] == 2
+
+
+def until(found: Callable[[], list[Any]]) -> list[Any]:
+    """What is found, once there is some."""
+    give_up = time.monotonic() + 20
+    while not (what := found()):
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+    return what
 
 
 def test_openais_client_retries_with_its_key_and_is_answered_once(stack: Stack) -> None:
