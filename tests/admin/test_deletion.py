@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from parley.adapters.dynamodb.erasure import DynamoErasure
 from parley.adapters.system import RandomIds
 from parley.domain.catalogue import Catalogue, CatalogueHead, Product
 from parley.domain.completions import StoredCompletion
-from parley.domain.conversations import Role
+from parley.domain.conversations import Message, Role
 from parley.domain.errors import Conflict, NotFound
 from parley.domain.personas import PersonaContent
 from parley.domain.sockets import ReplyText
@@ -141,9 +141,12 @@ async def test_nothing_is_left_in_any_table(
 
 async def suspended_long_ago(stores: Stores) -> None:
     """Suspend the tenant, as of so long ago that nobody writes for it any more."""
+    await suspended_since(stores, stores.clock.now() - timedelta(hours=1))
+
+
+async def suspended_since(stores: Stores, past: datetime) -> None:
     tenant = await stores.directory.get_tenant(stores.tenant)
     assert tenant is not None
-    past = stores.clock.now() - SETTLED
     await stores.directory.put_tenant(replace(tenant, suspended_at=past))
 
 
@@ -195,9 +198,7 @@ async def test_while_it_is_being_removed_nothing_can_be_made_of_it(
 ) -> None:
     tenant = stores.tenant
     await program.away("keys", "create", tenant)
-    tenants = operator(stores, dynamodb, tables)
-    with interrupted_after(dynamodb, 0), pytest.raises(Interruption):
-        await tenants.delete(tenant, pause=no_pause)
+    await operator(stores, dynamodb, tables).begin_deletion(tenant)
     assert "being removed" in await program.refused_away("keys", "create", tenant)
     assert "being removed" in await program.refused_away("tenants", "resume", tenant)
     assert "already" in await program.refused_away("tenants", "create", tenant)
@@ -206,17 +207,59 @@ async def test_while_it_is_being_removed_nothing_can_be_made_of_it(
 async def test_what_is_written_by_those_who_were_admitted_before_goes_too(
     stores: Stores, dynamodb: "DynamoDBClient", tables: Tables
 ) -> None:
+    """Somebody is admitted by an instance that has just seen the key; the turn runs for minutes."""
     tenants = operator(stores, dynamodb, tables)
     waited: list[float] = []
+    running: list[Message] = []
 
     async def pause(seconds: float) -> None:
         waited.append(seconds)
         stores.clock.advance(seconds)
-        await stores.take_turn(await stores.begin(user="late"))
+        if running:  # its conversation is gone, so it has been stopped
+            await stores.settle(finished(running.pop(), "Hi!"))
+        else:
+            await stores.take_turn(await stores.begin(user="late"))
+            running.append((await stores.append(await stores.begin(user="late")))[1])
 
     await tenants.delete(stores.tenant, pause=pause)
-    assert waited == [SETTLED.total_seconds()]
+    assert sum(waited) == SETTLED.total_seconds()
+    assert not running
     assert left_of(dynamodb, tables, stores.tenant) == []
+
+
+async def test_a_turn_that_outlasts_the_suspension_leaves_nothing(
+    stores: Stores, dynamodb: "DynamoDBClient", tables: Tables
+) -> None:
+    _, running = await stores.append(await stores.begin())
+    await suspended_since(stores, stores.clock.now() - SETTLED)
+    tenants = operator(stores, dynamodb, tables)
+    ended: list[bool] = []
+
+    async def pause(seconds: float) -> None:
+        stores.clock.advance(seconds)
+        ended.append(await stores.settle(finished(running, "Hi!")))
+
+    await tenants.delete(stores.tenant, pause=pause)
+    assert ended == [False]
+    assert left_of(dynamodb, tables, stores.tenant) == []
+
+
+async def test_a_deletion_that_another_has_ended_leaves_a_new_tenant_of_that_name_alone(
+    stores: Stores, dynamodb: "DynamoDBClient", tables: Tables
+) -> None:
+    tenants = operator(stores, dynamodb, tables)
+
+    async def pass_time(seconds: float) -> None:
+        stores.clock.advance(seconds)
+
+    async def pause(seconds: float) -> None:
+        await pass_time(seconds)
+        await tenants.delete(stores.tenant, pause=pass_time)
+        await tenants.create(stores.tenant)
+
+    with pytest.raises(NotFound):
+        await tenants.delete(stores.tenant, pause=pause)
+    assert (await tenants.get(stores.tenant)).deleted_at is None
 
 
 async def test_a_name_can_be_used_again(
@@ -228,6 +271,8 @@ async def test_a_name_can_be_used_again(
     with pytest.raises(NotFound):
         await tenants.delete(stores.tenant, pause=no_pause)
     assert (await tenants.create(stores.tenant)).suspended_at is None
+    with pytest.raises(NotFound, match="isn't being removed"):
+        await tenants.end_deletion(stores.tenant, pause=no_pause)
 
 
 async def test_of_two_changes_at_once_none_is_lost(stores: Stores) -> None:

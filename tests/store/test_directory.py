@@ -195,24 +195,38 @@ async def test_a_tenant_is_created_once_changed_in_order_and_removed(stores: Sto
     with pytest.raises(Conflict):
         await directory.create_tenant(tenant)
     second = replace(tenant, limits=Limits(), revision=2)
+    leaving = replace(second, deleted_at=stores.clock.now(), revision=3)
     await directory.change_tenant(second)
     for outdated in (tenant, second, replace(tenant, revision=4)):
         with pytest.raises(Conflict):
             await directory.change_tenant(outdated)
     assert [each for each in await directory.list_tenants() if each.id == tenant.id] == [second]
     await directory.remove_tenant(tenant.id)
+    assert await directory.get_tenant(tenant.id) == second
+    await directory.change_tenant(leaving)
+    await directory.remove_tenant(tenant.id)
     assert tenant.id not in [each.id for each in await directory.list_tenants()]
     assert await directory.get_tenant(tenant.id) is None
     with pytest.raises(Conflict):
-        await directory.change_tenant(replace(second, revision=3))
+        await directory.change_tenant(replace(leaving, revision=4))
+    await directory.remove_tenant(tenant.id)
 
 
-async def test_keys_are_listed_by_age_and_put_together(stores: Stores) -> None:
-    old = a_key(stores)
+async def test_a_key_is_changed_in_order_its_successor_beside_it(stores: Stores) -> None:
+    directory, key = stores.directory, a_key(stores)
     stores.clock.advance(1)
-    new = replace(
-        old, id="a-key", digest=f"new-digest-of-{stores.tenant}", created_at=stores.clock.now()
-    )
-    await stores.directory.put_key(new, old)
-    assert await stores.directory.list_keys(stores.tenant) == (old, new)
-    assert await stores.directory.list_keys(f"{stores.tenant}-other") == ()
+    now = stores.clock.now()
+    new = replace(key, id="a-key", digest=f"new-digest-of-{stores.tenant}", created_at=now)
+    old = replace(key, expires_at=now, replaced_by=new.id, revision=2)
+    with pytest.raises(Conflict):
+        await directory.change_key(old, successor=new)
+    assert await directory.list_keys(stores.tenant) == ()
+    await directory.put_key(key)
+    await directory.change_key(old, successor=new)
+    for outdated in (key, old, replace(old, revision=4)):
+        with pytest.raises(Conflict):
+            await directory.change_key(outdated, successor=replace(new, id="another"))
+    assert await directory.list_keys(stores.tenant) == (old, new)
+    assert await directory.find_key(old.digest) == old
+    assert await directory.find_key(new.digest) == new
+    assert await directory.list_keys(f"{stores.tenant}-other") == ()

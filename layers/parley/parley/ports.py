@@ -456,15 +456,26 @@ class Directory(Protocol):
         ...
 
     async def remove_tenant(self, tenant: str) -> None:
-        """Remove a tenant's record, and nothing else that belongs to it."""
+        """Remove the record of a tenant that is being removed, and nothing else of it.
+
+        Nothing happens to one that isn't: it is another of the same name.
+        """
         ...
 
     async def list_keys(self, tenant: str) -> tuple[ApiKey, ...]:
         """A tenant's keys by time of creation, revoked ones included."""
         ...
 
-    async def put_key(self, *several: ApiKey) -> None:
-        """Create or replace a key, or several, all or nothing."""
+    async def put_key(self, key: ApiKey) -> None:
+        """Create or replace a key."""
+        ...
+
+    async def change_key(self, key: ApiKey, *, successor: ApiKey | None = None) -> None:
+        """Replace a key, and keep the new one that was made in its place; both or neither.
+
+        Raises:
+            Conflict: it was changed by another: what is stored isn't of the revision before.
+        """
         ...
 
     async def get_app(self, tenant: str) -> App | None:

@@ -449,7 +449,9 @@ class MemoryDirectory:
 
     async def remove_tenant(self, tenant: str) -> None:
         """Remove a tenant's record."""
-        self._tenants.pop(tenant, None)
+        stored = self._tenants.get(tenant)
+        if stored is not None and stored.deleted_at is not None:
+            del self._tenants[tenant]
 
     async def get_app(self, tenant: str) -> App | None:
         """The tenant's app."""
@@ -464,10 +466,18 @@ class MemoryDirectory:
         listed = [key for (owner, _), key in sorted(self._keys_by_id.items()) if owner == tenant]
         return tuple(sorted(listed, key=lambda key: key.created_at))
 
-    async def put_key(self, *several: ApiKey) -> None:
-        """Create or replace a key, or several."""
-        for key in several:
-            self._keys[key.digest] = self._keys_by_id[key.tenant, key.id] = key
+    async def put_key(self, key: ApiKey) -> None:
+        """Create or replace a key."""
+        self._keys[key.digest] = self._keys_by_id[key.tenant, key.id] = key
+
+    async def change_key(self, key: ApiKey, *, successor: ApiKey | None = None) -> None:
+        """Replace a key, and keep the new one."""
+        stored = self._keys_by_id.get((key.tenant, key.id))
+        if stored is None or stored.revision != key.revision - 1:
+            raise Conflict(f"The key {key.id} was changed in the meantime.")
+        for each in (key, successor):
+            if each is not None:
+                await self.put_key(each)
 
 
 class MemoryPersonas:

@@ -1,8 +1,18 @@
 """Tenants and API keys on DynamoDB."""
 
+from contextlib import suppress
+
 from parley.adapters.aws import in_thread
 from parley.adapters.dynamodb import items, keys
-from parley.adapters.dynamodb.client import ConditionFailed, Database, Tables, delete, put, put_new
+from parley.adapters.dynamodb.client import (
+    ConditionFailed,
+    Database,
+    Tables,
+    Write,
+    delete,
+    put,
+    put_new,
+)
 from parley.domain.apps import App
 from parley.domain.errors import Conflict
 from parley.domain.tenants import ApiKey, Tenant
@@ -87,12 +97,9 @@ class DynamoDirectory:
     @in_thread
     def remove_tenant(self, tenant: str) -> None:
         """Remove a tenant's record and its entry in the list."""
-        self._database.transact(
-            [
-                delete(self._table, keys.tenant(tenant)),
-                delete(self._table, keys.listed_tenant(tenant)),
-            ]
-        )
+        record = delete(self._table, keys.tenant(tenant), condition="attribute_exists(#deleted_at)")
+        with suppress(ConditionFailed):
+            self._database.transact([record, delete(self._table, keys.listed_tenant(tenant))])
 
     @in_thread
     def get_app(self, tenant: str) -> App | None:
@@ -113,14 +120,38 @@ class DynamoDirectory:
         return tuple(sorted(listed, key=lambda key: key.created_at))
 
     @in_thread
-    def put_key(self, *several: ApiKey) -> None:
-        """Create or replace a key, or several."""
-        writes = []
-        for key in several:
-            item = items.from_key(key)
-            by_id = {**item, "digest": key.digest}
-            writes += [
-                put(self._table, keys.api_key(key.digest), item),
-                put(self._table, keys.api_key_of(key.tenant, key.id), by_id),
-            ]
-        self._database.transact(writes)
+    def put_key(self, key: ApiKey) -> None:
+        """Create or replace a key."""
+        self._database.transact(self._writes(key))
+
+    @in_thread
+    def change_key(self, key: ApiKey, *, successor: ApiKey | None = None) -> None:
+        """Replace a key, and keep the new one."""
+        try:
+            self._database.transact(
+                [
+                    *self._writes(key, instead_of=key.revision - 1),
+                    *(self._writes(successor) if successor else ()),
+                ]
+            )
+        except ConditionFailed as refusal:
+            raise Conflict(f"The key {key.id} was changed in the meantime.") from refusal
+
+    def _writes(self, key: ApiKey, *, instead_of: int | None = None) -> list[Write]:
+        """What keeps a key, in place of one of a revision if that is named."""
+        by_digest = items.from_key(key)
+        by_id = {**by_digest, "digest": key.digest}
+        place = keys.api_key_of(key.tenant, key.id)
+        return [
+            put(self._table, keys.api_key(key.digest), by_digest),
+            put(self._table, place, by_id)
+            if instead_of is None
+            else put(
+                self._table,
+                place,
+                by_id,
+                condition="attribute_exists(#pk)"
+                " AND (#revision = :before OR attribute_not_exists(#revision))",
+                values={"before": instead_of},
+            ),
+        ]

@@ -19,12 +19,20 @@ from parley.services.administration.changes import (
 )
 from parley.services.credentials import CACHE_SECONDS
 
-SETTLED = timedelta(seconds=CACHE_SECONDS + 5)
-"""After this time nobody writes for a tenant any more that was suspended, or is being removed.
+CLOSED = timedelta(seconds=CACHE_SECONDS)
+"""After this time nobody is let in any more for a tenant that was suspended, or is being removed.
 
-An instance trusts a credential that it has just seen for that long, and a turn that it has begun
-stops a second after its conversation is gone.
+For so long an instance trusts a credential that it has just seen.
 """
+
+STOPPED = timedelta(seconds=5)
+"""In this time a turn has ended whose conversation is gone: it looks every second."""
+
+SETTLED = CLOSED + STOPPED
+"""How long it takes at least to remove a tenant that wasn't suspended before."""
+
+LONGEST_TURN = timedelta(minutes=15)
+"""No function lives longer."""
 
 TURN_RULES = tuple(rule.name for rule in fields(TurnRules))
 """The names of the rules for a tenant's turns."""
@@ -85,6 +93,17 @@ class Tenants:
         tenant = await self._directory.get_tenant(tenant_id)
         if tenant is None:
             raise NotFound(f"There is no tenant {tenant_id}.", param="tenant")
+        return tenant
+
+    async def get_staying(self, tenant_id: str) -> Tenant:
+        """A tenant that is about to be given something.
+
+        Raises:
+            NotFound: there is none of this id.
+            Conflict: it is being removed, so that nothing that is its would be found any more.
+        """
+        tenant = await self.get(tenant_id)
+        check_stays(tenant)
         return tenant
 
     async def set_limits(self, tenant_id: str, changes: Mapping[str, Value]) -> Tenant:
@@ -173,8 +192,7 @@ class Tenants:
             ModelNotFound: it has no such model.
             Conflict: it is being removed.
         """
-        tenant = await self.get(tenant_id)
-        _check_stays(tenant)
+        tenant = await self.get_staying(tenant_id)
         if app.model is not None:
             tenant.routes(app.model)
         await self._directory.put_app(tenant.id, app)
@@ -202,24 +220,58 @@ class Tenants:
         """Remove a tenant with everything that is its; when interrupted, call it again.
 
         Its credentials are refused from the beginning. What somebody may write who was admitted
-        before that is removed as well: where the tenant wasn't suspended for long enough before,
-        this waits until nobody does, and looks a second time. The tenant's record goes last.
+        before that is removed as well: this waits until nobody is let in any more, and where a turn
+        may still have run then, for it to stop, and looks a second time. The tenant's record goes
+        last.
 
         Args:
             pause: waits.
             progress: told how many more items have been removed.
 
         Raises:
-            NotFound: there is no such tenant.
+            NotFound: there is no such tenant, or not any more.
         """
+        await self.begin_deletion(tenant_id)
+        await self.end_deletion(tenant_id, pause=pause, progress=progress)
+
+    async def end_deletion(
+        self,
+        tenant_id: str,
+        *,
+        pause: Pause,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Do what `delete` does for a tenant whose deletion has begun, and for no other.
+
+        So who is asked to a second time doesn't remove a new tenant of the same name.
+
+        Raises:
+            NotFound: there is no such tenant, or it isn't being removed.
+        """
+        tenant = await self.get(tenant_id)
+        if tenant.deleted_at is None:
+            raise NotFound(f"The tenant {tenant_id} isn't being removed.", param="tenant")
         now = self._clock.now()
-        tenant = await self.begin_deletion(tenant_id)
+        closed_at = (tenant.suspended_at or tenant.deleted_at) + CLOSED
+        if now < closed_at:
+            await pause((closed_at - now).total_seconds())
+            await self._check_same(tenant)
         await self._erasure.erase_tenant(tenant_id, progress=progress)
-        quiet_at = (tenant.suspended_at or tenant.deleted_at or now) + SETTLED
-        if quiet_at > now:
-            await pause(max((quiet_at - self._clock.now()).total_seconds(), 0))
+        if now < closed_at + LONGEST_TURN:
+            await pause(STOPPED.total_seconds())
+            await self._check_same(tenant)
             await self._erasure.erase_tenant(tenant_id, progress=progress)
         await self._directory.remove_tenant(tenant_id)
+
+    async def _check_same(self, leaving: Tenant) -> None:
+        """Let pass a deletion that nobody else has ended meanwhile.
+
+        Raises:
+            NotFound: somebody has; there may be a new tenant of that name.
+        """
+        tenant = await self.get(leaving.id)
+        if tenant.deleted_at != leaving.deleted_at:
+            raise NotFound(f"The tenant {leaving.id} has been removed.", param="tenant")
 
     async def _change(
         self,
@@ -232,7 +284,7 @@ class Tenants:
         while True:
             tenant = await self.get(tenant_id)
             if not also_leaving:
-                _check_stays(tenant)
+                check_stays(tenant)
             changed = change(tenant)
             if changed == tenant:
                 return tenant
@@ -244,7 +296,12 @@ class Tenants:
             return changed
 
 
-def _check_stays(tenant: Tenant) -> None:
+def check_stays(tenant: Tenant) -> None:
+    """Let pass a tenant that isn't being removed.
+
+    Raises:
+        Conflict: it is.
+    """
     if tenant.deleted_at is not None:
         raise Conflict(f"The tenant {tenant.id} is being removed.", param="tenant")
 
