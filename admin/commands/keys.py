@@ -140,6 +140,7 @@ def facts_of(key: ApiKey) -> dict[str, Any]:
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
+        "replaced_by": key.replaced_by,
         "limits": limits_document(key.limits),
     }
 

@@ -24,7 +24,7 @@ async def create(
 ) -> None:
     """Make a persona, of which nothing is in production before it is submitted."""
     content = read_document(file, PersonaDocument).read()
-    owner = await session.admin.tenants.get(tenant)
+    owner = await session.admin.tenants.get_staying(tenant)
     persona = await session.admin.personas.create(owner, alias=alias, content=content)
     session.screen.say(
         f"{alias} is persona {persona.id} of {tenant}; nothing of it is in production yet.",
@@ -72,7 +72,7 @@ async def show(
 async def edit(session: Session, tenant: TenantId, persona: PersonaName, file: File) -> None:
     """Replace the work in progress; production doesn't notice."""
     content = read_document(file, PersonaDocument).read()
-    owner = await session.admin.tenants.get(tenant)
+    owner = await session.admin.tenants.get_staying(tenant)
     found = await session.admin.personas.find(owner, persona)
     edited = await session.admin.personas.edit(owner, found.id, content)
     session.screen.say(f"The work in progress of {edited.alias} is changed.", **facts_of(edited))
@@ -81,7 +81,7 @@ async def edit(session: Session, tenant: TenantId, persona: PersonaName, file: F
 @command(app, "submit")
 async def submit(session: Session, tenant: TenantId, persona: PersonaName) -> None:
     """Put the work in progress into production, as the next version."""
-    owner = await session.admin.tenants.get(tenant)
+    owner = await session.admin.tenants.get_staying(tenant)
     found = await session.admin.personas.find(owner, persona)
     version = await session.admin.personas.submit(owner, found.id)
     session.screen.say(
@@ -98,7 +98,7 @@ async def rollback(
     to: Annotated[int, typer.Option(metavar="NUMBER", help="The version to go back to.")],
 ) -> None:
     """Put an earlier version into production again, under a new number."""
-    owner = await session.admin.tenants.get(tenant)
+    owner = await session.admin.tenants.get_staying(tenant)
     found = await session.admin.personas.find(owner, persona)
     version = await session.admin.personas.roll_back(owner, found.id, to)
     session.screen.say(

@@ -12,6 +12,6 @@ router = operator_routes_of(ADMIN)
 async def create_persona(tenant: TenantId, body: PersonaBody) -> PersonaOut:
     """Make a persona, of which nothing is in production before it is submitted."""
     operator = administration()
-    owner = await operator.tenants.get(tenant)
+    owner = await operator.tenants.get_staying(tenant)
     content = body.content.read()
     return codec.persona(await operator.personas.create(owner, alias=body.alias, content=content))

@@ -15,7 +15,7 @@ async def edit_persona(
 ) -> PersonaShown:
     """Replace a persona's work in progress; production doesn't notice."""
     operator = administration()
-    owner = await operator.tenants.get(tenant)
+    owner = await operator.tenants.get_staying(tenant)
     found = await operator.personas.find(owner, persona)
     edited = await operator.personas.edit(owner, found.id, body.read())
     return codec.shown_persona(edited, None)

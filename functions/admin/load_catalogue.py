@@ -18,7 +18,7 @@ async def load_catalogue(tenant: TenantId, body: CatalogueBody) -> CatalogueOut:
     operator's program loads larger ones.
     """
     operator = administration()
-    await operator.tenants.get(tenant)
+    await operator.tenants.get_staying(tenant)
     loading = Catalogues(catalogues(), embedder(), operator.ids)
     await loading.replace(tenant, body.read(), progress=lambda *_: None)
     return codec.catalogue(tenant, await catalogues().head(tenant))

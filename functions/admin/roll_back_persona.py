@@ -14,7 +14,7 @@ async def roll_back_persona(
 ) -> PersonaOut:
     """Put an earlier version into production again, under the next number."""
     operator = administration()
-    owner = await operator.tenants.get(tenant)
+    owner = await operator.tenants.get_staying(tenant)
     found = await operator.personas.find(owner, persona)
     version = await operator.personas.roll_back(owner, found.id, body.version)
     return codec.persona(found, production=version.number)

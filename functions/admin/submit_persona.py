@@ -12,7 +12,7 @@ router = operator_routes_of(ADMIN)
 async def submit_persona(tenant: TenantId, persona: PersonaName) -> PersonaOut:
     """Put the work in progress into production, as the next version."""
     operator = administration()
-    owner = await operator.tenants.get(tenant)
+    owner = await operator.tenants.get_staying(tenant)
     found = await operator.personas.find(owner, persona)
     version = await operator.personas.submit(owner, found.id)
     return codec.persona(found, production=version.number)

@@ -293,6 +293,14 @@ def test_resume_tenant_accepts_them_again(invoke: Invoke) -> None:
     assert accepted(invoke, "sk_test_demo")
 
 
+CHANGES = (
+    *("set_limits", "set_turns", "set_origins", "suspend_tenant", "resume_tenant"),
+    *("create_key", "rotate_key", "set_models", "set_app", "load_catalogue"),
+    *("create_persona", "edit_persona", "submit_persona", "roll_back_persona"),
+)
+"""Routes that give a tenant something, which must not be there once it is gone."""
+
+
 def test_delete_tenant_begins_what_the_worker_ends(
     services: bootstrap.Services,
     loop: asyncio.AbstractEventLoop,
@@ -310,8 +318,8 @@ def test_delete_tenant_begins_what_the_worker_ends(
     assert begun.status == 202
     assert int(begun.headers["retry-after"]) > 0
     assert begun.json["status"] == invoke("admin/get_tenant").json["status"] == "deleting"
-    refused(invoke("admin/create_key"), 409, "conflict")
-    refused(invoke("admin/resume_tenant"), 409, "conflict")
+    for change in CHANGES:
+        refused(invoke(f"admin/{change}"), 409, "conflict")
     [event] = clients.invoked
     assert event["erase"] == {"tenant": "demo", "user": None}
     erase(**event["erase"])

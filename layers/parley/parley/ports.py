@@ -415,6 +415,13 @@ class CompletionStore(Protocol):
         """
         ...
 
+    async def forget_user(self, tenant: str, user: str, *, limit: int) -> int:
+        """Remove at most `limit` of a user's completions; how many there were, 0 once all are gone.
+
+        Among them are those whose removal was interrupted, which no list has any more.
+        """
+        ...
+
 
 class Directory(Protocol):
     """Tenants and API keys: written by the operator, read at every request."""

@@ -148,6 +148,10 @@ class ApiKey:
     scopes: frozenset[str] | None = None
     """Those of `SCOPES` it is for; None is all, those of days to come included."""
     limits: KeyLimits = UNLIMITED
+    replaced_by: str | None = None
+    """The id of the key that was made in its place."""
+    revision: int = 1
+    """Goes up with every change, so that of two changes at once the second is refused."""
 
     def is_valid(self, at: datetime) -> bool:
         """Whether it is neither revoked nor expired at this moment."""

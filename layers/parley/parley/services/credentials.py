@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from parley.domain.errors import Unauthenticated
+from parley.domain.errors import Conflict, Unauthenticated
 from parley.domain.tenants import ApiKey, Caller, KeyKind, Tenant, TenantSuspended
 from parley.ports import Clock, Directory, Ids, Secrets
 from parley.services.tokens import REFUSAL, Tokens
@@ -123,7 +123,16 @@ class Credentials:
 
     async def revoke(self, key: ApiKey) -> None:
         """Refuse this key from now on; an instance that has just seen it, within 30 seconds."""
-        await self._directory.put_key(replace(key, revoked_at=self._clock.now()))
+        at = self._clock.now()
+        present: ApiKey | None = key
+        while present is not None and present.revoked_at is None:
+            revoked = replace(present, revoked_at=at, revision=present.revision + 1)
+            try:
+                await self._directory.change_key(revoked)
+            except Conflict:  # whatever else was changed stays changed
+                present = await self._directory.get_key(key.tenant, key.id)
+            else:
+                break
         self._proven.pop(key.digest, None)
         self._proven.pop((key.tenant, key.id), None)
 

@@ -3,10 +3,11 @@
 import re
 from dataclasses import replace
 
-from parley.domain.errors import InvalidRequest, NotFound
+from parley.domain.errors import Conflict, InvalidRequest, NotFound
 from parley.domain.routes import SECRET_NAME, upstream_secret
 from parley.domain.tenants import Tenant
 from parley.ports import Directory, SecretVault
+from parley.services.administration.tenants import check_stays
 from parley.services.route_files import read_routes
 
 _KEY = re.compile(r"[!-~]{1,8192}")
@@ -34,15 +35,20 @@ class ModelRoutes:
         Raises:
             WrongRoutes: any of the text is wrong; nothing was changed.
             NotFound: there is no such tenant.
-            Conflict: the tenant was changed by another at the same time; nothing was changed.
+            Conflict: the tenant is being removed.
         """
         models = read_routes(text)
-        before = await self._directory.get_tenant(tenant)
-        if before is None:
-            raise NotFound(f"There is no tenant {tenant}.")
-        after = replace(before, models=models, revision=before.revision + 1)
-        await self._directory.change_tenant(after)
-        return after
+        while True:
+            before = await self._directory.get_tenant(tenant)
+            if before is None:
+                raise NotFound(f"There is no tenant {tenant}.", param="tenant")
+            check_stays(before)
+            after = replace(before, models=models, revision=before.revision + 1)
+            try:
+                await self._directory.change_tenant(after)
+            except Conflict:
+                continue
+            return after
 
     async def keep_key(self, name: str, key: str) -> str:
         """Keep the key that routes name as their `secret`; returns the whole name it has in AWS.

@@ -364,6 +364,8 @@ def from_key(key: ApiKey) -> Item:
         "expires_at": timestamp(key.expires_at) if key.expires_at else None,
         "scopes": _dump(sorted(key.scopes)) if key.scopes is not None else None,
         "limits": _from_key_limits(key.limits),
+        "replaced_by": key.replaced_by,
+        "revision": key.revision,
     }
 
 
@@ -381,6 +383,8 @@ def to_key(digest: str, item: Item) -> ApiKey:
         expires_at=_moment_or_none(item.get("expires_at")),
         scopes=frozenset(json.loads(scopes)) if scopes is not None else None,
         limits=_to_key_limits(item.get("limits", "{}")),
+        replaced_by=item.get("replaced_by"),
+        revision=item.get("revision", 1),
     )
 
 

@@ -83,6 +83,7 @@ def _key_facts(of: ApiKey, now: datetime) -> dict[str, Any]:
         "created_at": of.created_at,
         "expires_at": of.expires_at,
         "revoked_at": of.revoked_at,
+        "replaced_by": of.replaced_by,
         "limits": limits_document(of.limits),
     }
 

@@ -199,6 +199,7 @@ class KeyOut(BaseModel):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    replaced_by: str | None
     limits: dict[str, Any]
 
 

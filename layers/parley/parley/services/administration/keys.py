@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from parley.domain.errors import Conflict, InvalidRequest, NotFound
 from parley.domain.tenants import SCOPES, ApiKey, KeyKind
@@ -10,6 +10,9 @@ from parley.ports import Clock, Directory
 from parley.services.administration.changes import Value, limits_changed
 from parley.services.administration.tenants import Tenants
 from parley.services.credentials import Credentials
+
+LATEST = datetime(3000, 1, 1, tzinfo=UTC)
+"""By when every key that expires has expired; a successor's end is to be a time, too."""
 
 
 class Keys:
@@ -50,9 +53,7 @@ class Keys:
                 f"There is no scope {scope}; there are {', '.join(SCOPES)}.", param="scopes"
             )
         self._check_time(expires_at)
-        tenant = await self._tenants.get(tenant_id)
-        if tenant.deleted_at is not None:
-            raise Conflict(f"The tenant {tenant_id} is being removed.", param="tenant")
+        tenant = await self._tenants.get_staying(tenant_id)
         return await self._credentials.issue(
             tenant,
             kind,
@@ -103,22 +104,37 @@ class Keys:
 
         Raises:
             NotFound: the tenant has no such key.
-            Conflict: it is refused already, so nobody waits for another in its place.
+            Conflict: it is refused already, so nobody waits for another in its place; or there is
+                one already, and how long this one was to live isn't known any more; or the tenant
+                is being removed.
         """
         now = self._clock.now()
         if overlap < timedelta(0):
             raise InvalidRequest("The overlap is 0 or more.", param="overlap")
         self._check_time(expires_at)
-        old = await self.get(tenant_id, key_id)
-        if not old.is_valid(now):
-            raise Conflict(f"The key {key_id} is refused already; make a new one.", param="key")
-        if expires_at is None and old.expires_at is not None:
-            expires_at = now + (old.expires_at - old.created_at)
-        new, text = await self._credentials.draw(replace(old, expires_at=expires_at))
-        ends = now + overlap
-        old = replace(old, expires_at=min(old.expires_at or ends, ends))
-        await self._directory.put_key(new, old)
-        return new, text, old
+        await self._tenants.get_staying(tenant_id)
+        while True:
+            old = await self.get(tenant_id, key_id)
+            if not old.is_valid(now):
+                raise Conflict(f"The key {key_id} is refused already; make a new one.", param="key")
+            if old.replaced_by is not None:
+                raise Conflict(
+                    f"The key {key_id} was replaced by {old.replaced_by} already: "
+                    "rotate that one, or make a new one.",
+                    param="key",
+                )
+            until = expires_at
+            if until is None and old.expires_at is not None:
+                until = now + (old.expires_at - old.created_at)
+            like = replace(old, expires_at=until, revision=1)
+            new, text = await self._credentials.draw(like)
+            ends = min(old.expires_at or now + overlap, now + overlap)
+            old = replace(old, expires_at=ends, replaced_by=new.id, revision=old.revision + 1)
+            try:
+                await self._directory.change_key(old, successor=new)
+            except Conflict:
+                continue
+            return new, text, old
 
     async def set_limits(self, tenant_id: str, key_id: str, changes: Mapping[str, Value]) -> ApiKey:
         """Change some of a key's own limits by name; None lifts one.
@@ -127,10 +143,17 @@ class Keys:
             NotFound: the tenant has no such key.
             InvalidRequest: there is no limit of a name, or it can't be of that value.
         """
-        key = await self.get(tenant_id, key_id)
-        changed = replace(key, limits=limits_changed(key.limits, changes))
-        await self._directory.put_key(changed)
-        return changed
+        while True:
+            key = await self.get(tenant_id, key_id)
+            limits = limits_changed(key.limits, changes)
+            if limits == key.limits:
+                return key
+            changed = replace(key, limits=limits, revision=key.revision + 1)
+            try:
+                await self._directory.change_key(changed)
+            except Conflict:
+                continue
+            return changed
 
     async def revoke(self, tenant_id: str, key_id: str) -> ApiKey:
         """Refuse a key, and every token that was issued with it, everywhere in half a minute.
@@ -145,8 +168,14 @@ class Keys:
         return key
 
     def _check_time(self, expires_at: datetime | None) -> None:
-        if expires_at is not None and expires_at <= self._clock.now():
+        if expires_at is None:
+            return
+        if expires_at <= self._clock.now():
             raise InvalidRequest("The key would be expired from the beginning.", param="expires_at")
+        if expires_at >= LATEST:
+            raise InvalidRequest(
+                f"A key expires before the year {LATEST.year}, or never.", param="expires_at"
+            )
 
 
 def status(key: ApiKey, at: datetime) -> str:
