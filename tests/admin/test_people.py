@@ -4,7 +4,7 @@ import json
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +13,7 @@ from parley.adapters.dynamodb.completions import DynamoCompletions
 from parley.adapters.dynamodb.erasure import DynamoErasure
 from parley.adapters.dynamodb.ledger import DynamoLedger
 from parley.domain.completions import StoredCompletion
-from parley.domain.conversations import Role
+from parley.domain.conversations import Role, Scope
 from parley.domain.errors import NotFound
 from parley.domain.sockets import ChatRef, ReplyText
 from parley.domain.turns import PromptMessage
@@ -189,6 +189,34 @@ async def test_a_conversation_whose_deletion_somebody_left_unfinished_goes_with_
     assert left_of(dynamodb, tables, user) == []
     with pytest.raises(NotFound):
         await stores.conversations.get(stores.scope, talk.id)
+
+
+async def test_a_completion_whose_deletion_was_left_unfinished_goes_with_its_user(
+    program: Program, stores: Stores, dynamodb: "DynamoDBClient", tables: Tables
+) -> None:
+    user = "alice-to-forget"
+    await stored_completion(stores, user, LONG)
+    for number in range(12):
+        stores.clock.advance(1)
+        await stored_completion(stores, user, f"{user}: {number}")
+    alice = Scope(stores.tenant, user)
+    kept = await stores.completions.list(
+        alice, limit=20, after=None, newest_first=False, model=None, metadata={}
+    )
+
+    def interrupt(**_: Any) -> None:
+        raise Interruption
+
+    event = "before-call.dynamodb.TransactWriteItems"
+    dynamodb.meta.events.register(event, interrupt)
+    try:
+        with pytest.raises(Interruption):
+            await stores.completions.delete(alice, kept.items[0].id)
+    finally:
+        dynamodb.meta.events.unregister(event, interrupt)
+    told = await program.away("users", "delete", stores.tenant, user, "--yes")
+    assert told["completions"] == 13
+    assert left_of(dynamodb, tables, user) == []
 
 
 def operator(stores: Stores, client: "DynamoDBClient", tables: Tables) -> People:

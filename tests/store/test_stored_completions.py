@@ -170,6 +170,16 @@ async def test_a_deleted_completion_is_gone(stores: Stores, text: str) -> None:
             await operation
 
 
+async def test_a_user_is_forgotten_some_completions_at_a_time(stores: Stores) -> None:
+    theirs = await keep(stores, user="alice2")
+    for text in ("Hi!", "x" * 1_000_000, "Bye!"):
+        await keep(stores, text, user="alice")
+    forget = stores.completions.forget_user
+    assert [await forget(stores.tenant, "alice", limit=2) for _ in range(3)] == [2, 1, 0]
+    assert await forget(f"{stores.tenant}-other", "alice2", limit=2) == 0
+    assert await listed(stores) == [theirs.id]
+
+
 async def test_what_is_out_of_scope_does_not_exist(stores: Stores) -> None:
     theirs = await keep(stores, user="alice")
     alice, mallory = Scope(stores.tenant, "alice"), Scope(stores.tenant, "mallory")

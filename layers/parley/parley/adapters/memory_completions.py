@@ -69,3 +69,10 @@ class MemoryCompletions:
         """Remove a completion."""
         await self.get(scope, completion)
         del self._kept[scope.tenant, completion]
+
+    async def forget_user(self, tenant: str, user: str, *, limit: int) -> int:
+        """Remove some of a user's completions."""
+        mine = [each for each in self._kept.values() if (each.tenant, each.user) == (tenant, user)]
+        for each in mine[:limit]:
+            del self._kept[tenant, each.id]
+        return len(mine[:limit])

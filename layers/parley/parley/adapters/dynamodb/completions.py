@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from parley.adapters.aws import in_thread
@@ -128,6 +129,22 @@ class DynamoCompletions:
 
         Without its parts it isn't there for any reader; a call that is repeated goes on from there.
         """
+        self._delete(scope, completion)
+
+    @in_thread
+    def forget_user(self, tenant: str, user: str, *, limit: int) -> int:
+        """Read entries of the user's list: one query; then remove what they stand for as `delete`.
+
+        An entry is there until the last of its completion is gone.
+        """
+        within = keys.list_of_completions(tenant, user)
+        entries = self._database.query(self._table, within, limit=limit)
+        for entry in entries:
+            with suppress(NotFound):  # another call has just removed it
+                self._delete(Scope(tenant, user), keys.listed_completion(entry["sk"]))
+        return len(entries)
+
+    def _delete(self, scope: Scope, completion: MessageId) -> None:
         item = self._item(scope, completion)
         known = items.to_stored_completion(scope.tenant, completion, item, None)
         key = keys.stored_completion(scope.tenant, completion)

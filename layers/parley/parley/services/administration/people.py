@@ -15,6 +15,7 @@ from parley.ports import Clock, CompletionStore, ConversationStore, Erasure, Led
 from parley.services.administration.tenants import Tenants
 
 CONVERSATIONS_AT_ONCE = 50
+COMPLETIONS_AT_ONCE = 50
 MESSAGES_AT_ONCE = 10
 """Read in one go while data is handed out; a message may have megabytes."""
 
@@ -178,13 +179,11 @@ class People:
         scope = Scope(tenant_id)
         conversations = [each async for each in self._doomed_conversations(scope, user, progress)]
         completions = 0
-        user_scope = Scope(tenant_id, user)
-        while found := (await self._completion_page(user_scope, None)).items:
-            for completion in found:
-                with suppress(NotFound):
-                    await self._completions.delete(user_scope, completion.id)
-                completions += 1
-                progress(1)
+        while removed := await self._completions.forget_user(
+            tenant_id, user, limit=COMPLETIONS_AT_ONCE
+        ):
+            completions += removed
+            progress(removed)
         await self._erasure.erase_passing(
             tenant_id,
             user,
@@ -253,23 +252,18 @@ class People:
         scope = Scope(tenant_id, user)
         has_more = True
         while has_more:
-            page = await self._completion_page(scope, after)
+            page = await self._completions.list(
+                scope,
+                limit=MESSAGES_AT_ONCE,
+                after=after,
+                newest_first=False,
+                model=None,
+                metadata={},
+            )
             for completion in page.items:
                 yield completion
                 after = completion.id
             has_more = page.has_more
-
-    async def _completion_page(
-        self, scope: Scope, after: MessageId | None
-    ) -> Page[StoredCompletion]:
-        return await self._completions.list(
-            scope,
-            limit=MESSAGES_AT_ONCE,
-            after=after,
-            newest_first=False,
-            model=None,
-            metadata={},
-        )
 
     def _today(self) -> date:
         return self._clock.now().astimezone(UTC).date()
