@@ -2,17 +2,14 @@
 
 import json
 import random
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 import anyio
 import httpx
 import pytest
-from websockets.sync.client import ClientConnection, connect
 
 from parley.domain.conversations import Status
 from tests.durability.effort import FIRST_SEED, effort
@@ -23,6 +20,7 @@ from tests.support.deployment import (
     check_well_formed,
 )
 from tests.support.listening import script, words
+from tests.support.live_chat import LiveChat, cut
 from tests.support.serving import Process
 from tests.support.zygote import WHOLE_STACK
 
@@ -168,7 +166,7 @@ async def test_a_turn_that_has_ended_is_told_on_from_every_event(
     ids=["session", "completion"],
 )
 async def test_a_turn_runs_on_for_a_client_who_comes_back(
-    deployment: Deployment, route_of: Callable[[Customer], Any], rules: dict[str, bool]
+    deployment: Deployment, route_of: Callable[[Customer], Any], rules: dict[str, Any]
 ) -> None:
     """The only client there is is cut off at some event; what follows is told to it later."""
     customer = await deployment.customer(**rules)
@@ -234,53 +232,6 @@ async def test_who_repeats_a_request_meanwhile_hears_the_same_bytes(deployment: 
 # Over a WebSocket ---------------------------------------------------------------------------------
 
 
-class LiveChat:
-    """A live chat, as a client sees it that is cut off again and again."""
-
-    def __init__(self, process: Process, customer: Customer) -> None:
-        self._process, self._key = process, customer.key
-        self.id: str = self._http("POST", "", json={"user_id": "user-1"})["chat_id"]
-
-    def connect(self, last_seen: int | None = None) -> ClientConnection:
-        query = {"api_key": self._key, "user_id": "user-1", "chat_id": self.id}
-        if last_seen is not None:
-            query["last_seq"] = str(last_seen)
-        url = f"{self._process.url.replace('http', 'ws', 1)}/ws/chat?{urlencode(query)}"
-        return connect(url, open_timeout=60)
-
-    def events(self, connection: ClientConnection, last_seen: int) -> Iterator[dict[str, Any]]:
-        """What a connection is told that comes behind what was seen."""
-        while True:
-            event = json.loads(connection.recv(60))
-            if event["type"] != "connection_established" and event["seq"] > last_seen:
-                last_seen = event["seq"]
-                yield event
-
-    def hear(self, connection: ClientConnection, last_seen: int) -> list[dict[str, Any]]:
-        """What a connection is told that comes behind what was seen, to the end of the reply."""
-        heard = []
-        for event in self.events(connection, last_seen):
-            heard.append(event)
-            if event["type"] == "message_stream_ended":
-                break
-        return heard
-
-    def messages(self) -> list[dict[str, Any]]:
-        messages: list[dict[str, Any]] = self._http("GET", f"/{self.id}/messages")["messages"]
-        return messages
-
-    def _http(self, method: str, path: str, **request: Any) -> Any:
-        response = httpx.request(
-            method,
-            f"{self._process.url}/api/v1/chats{path}",
-            headers={"X-API-Key": self._key},
-            timeout=60,
-            **request,
-        )
-        assert response.is_success, response.text
-        return response.json()
-
-
 def test_a_live_chat_cut_off_at_every_event_tells_each_of_them_once(deployment: Deployment) -> None:
     """One client is cut off at every event, while another isn't; then more come later."""
     customer = anyio.run(deployment.customer)
@@ -295,7 +246,7 @@ def test_a_live_chat_cut_off_at_every_event_tells_each_of_them_once(deployment: 
                 last_seen = heard[-1]["seq"] if heard else begun
                 connection = chat.connect(last_seen)
                 heard.append(next(chat.events(connection, last_seen)))
-                connection.socket.shutdown(socket.SHUT_RDWR)  # without a word
+                cut(connection)
             check_told_once(chat, heard)
             everything = hearing.result(60)
         check_told_once(chat, everything)

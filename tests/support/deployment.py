@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 PAST_THE_LEASE = LEASE_SECONDS + 10
 """Seconds after which nobody takes a turn for alive whose process is dead."""
 
+SCRIPTED = ModelRoute("scripted", "any")
+
 _numbers = itertools.count(1)
 
 
@@ -64,9 +66,7 @@ class Deployment:
         secrets.close()
         self.zygote = Zygote(folder, environment)
 
-    async def customer(
-        self, *, model: ModelRoute = ModelRoute("scripted", "any"), **rules: Any
-    ) -> "Customer":
+    async def customer(self, *, model: ModelRoute = SCRIPTED, **rules: Any) -> "Customer":
         """A new tenant with its key and one model, called `any`."""
         name = f"tenant-{uuid.uuid4()}"
         now = SystemClock().now()

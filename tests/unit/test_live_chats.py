@@ -566,6 +566,22 @@ async def test_a_reply_whose_worker_died_is_told_as_interrupted_once(
     assert (str(reply.id), reply.status) == (errors[0]["message_id"], Status.INTERRUPTED)
 
 
+async def test_who_says_it_again_too_late_to_be_answered_is_told_so(
+    world: World, clock: ManualClock
+) -> None:
+    """It was made durable, and whoever was to have it answered died: no worker was ever asked."""
+    await world.connect(await world.begin())
+    await world.say("script:[]", message_id="mine")
+    world.workers.jobs.clear()
+    clock.advance(LEASE_SECONDS + 10)
+    for _ in range(2):
+        await world.say("script:[]", message_id="mine")
+    [error] = [each for each in world.heard() if each["type"] == "error"]
+    [_, reply] = await world.history()
+    assert (error["code"], error["message_id"]) == ("interrupted", str(reply.id))
+    assert (reply.status, world.workers.jobs) == (Status.INTERRUPTED, [])
+
+
 async def until(condition: Any) -> None:
     """Wait for what another task brings about."""
     async with asyncio.timeout(10):

@@ -169,8 +169,8 @@ class DynamoEventLog:
         released = update(
             self._table,
             keys.courier(chat.tenant, chat.conversation),
-            "SET #until = :now",
-            {"courier": courier, "now": _milliseconds(self._clock.now())},
+            "SET #until = :released",
+            {"courier": courier, "released": 0},  # over by everybody's clock
             condition="#courier = :courier",
         )
         with suppress(ConditionFailed):

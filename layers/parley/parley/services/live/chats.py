@@ -239,6 +239,8 @@ class LiveChats:
             except ParleyError as error:
                 await self._tell(connection, error, message=reply.id, client_id=said.client_id)
                 return
+        elif again:  # it may have ended unheard, where nobody lived to answer it
+            await self._replies.end_dead(connection.chat)
         await self._deliver(connection)
 
     async def _admit(self, caller: Caller, connection: Connection) -> None:
