@@ -1,6 +1,6 @@
 """A turn that is stopped, or whose client leaves: it ends for everybody, and is kept so far."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -11,7 +11,8 @@ from parley.domain.conversations import Message, Status
 from parley.domain.ids import MessageId
 from parley.domain.turns import CHECKPOINT_SECONDS
 from tests.support.deployment import Customer, Deployment, check_counted_once, check_well_formed
-from tests.support.listening import Heard, listen, script, words
+from tests.support.elsewhere import FIRST, SECOND, model_elsewhere
+from tests.support.listening import Heard, listen, note, script, words
 from tests.support.zygote import WHOLE_STACK
 
 pytestmark = pytest.mark.anyio
@@ -81,11 +82,66 @@ async def test_a_completion_whose_client_leaves_is_cancelled_and_counted(
     with deployment.zygote.serving() as here:
         async with customer.client(here) as client:
             async with client.stream("POST", "/v1/chat/completions", json=body) as response:
-                turn = MessageId.parse(response.headers["x-parley-turn"].removeprefix("chatcmpl-"))
+                turn = turn_of(response.headers)
             reply = await ended(customer, turn)
     assert reply.status is Status.STOPPED
     assert SAID.startswith(reply.text)
     check_counted_once(await customer.ledger(), [reply])
+
+
+async def test_a_completion_with_a_key_whose_client_leaves_is_whole_when_it_comes_back(
+    deployment: Deployment,
+) -> None:
+    """One without a key, that is left after it, shows when its process has heard of both."""
+    key = {"idempotency-key": "k"}
+    path = "/v1/chat/completions"
+    body = {"model": "any", "messages": [{"role": "user", "content": "Go on"}], "stream": True}
+    heard: list[Heard] = []
+    with (
+        model_elsewhere() as model,
+        deployment.zygote.serving() as here,
+        deployment.zygote.serving() as there,
+    ):
+        customer = await deployment.customer(model=model.route)
+        async with customer.client(here) as one, customer.client(there) as other:
+            turn = await leave(one, path, body, key)
+            stopped = await ended(customer, await leave(one, path, body, {}))
+            async with anyio.create_task_group() as group:
+
+                async def repeat() -> None:
+                    heard.append(await listen(other, path, body, headers=key))
+
+                group.start_soon(repeat)
+                pending = await customer.store().get_completion(customer.caller.scope, turn)
+                assert pending.status is Status.PENDING
+                model.goes_on.set()
+            heard += [await listen(each, path, body, headers=key) for each in (one, other)]
+    reply = await customer.completion(turn)
+    assert (reply.status, reply.text) == (Status.COMPLETED, FIRST + SECOND)
+    assert stopped.status is Status.STOPPED
+    for each in heard:
+        assert turn_of(each.headers) == turn
+        assert (each.text, each.done) == (reply.text, True)
+    assert model.asked == 2
+    check_counted_once(await customer.ledger(), [reply, stopped])
+
+
+async def leave(
+    client: httpx.AsyncClient, path: str, body: dict[str, object], headers: dict[str, str]
+) -> MessageId:
+    """Ask for a completion and leave behind its first word; which it is."""
+    async with client.stream("POST", path, json=body, headers=headers) as response:
+        heard = Heard()
+        async for line in response.aiter_lines():
+            note(heard, line)
+            if heard.pieces:
+                break
+    return turn_of(response.headers)
+
+
+def turn_of(headers: Mapping[str, str]) -> MessageId:
+    """Which completion an answer is about."""
+    return MessageId.parse(headers["x-parley-turn"].removeprefix("chatcmpl-"))
 
 
 async def ended(customer: Customer, turn: MessageId) -> Message:
