@@ -1,5 +1,6 @@
 """What the ledger promises, and reports that read it: every turn is in them once."""
 
+import math
 import random
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,10 +16,11 @@ from parley.adapters.dynamodb.erasure import DynamoErasure
 from parley.adapters.dynamodb.ledger import DynamoLedger
 from parley.adapters.system import SystemClock
 from parley.domain.conversations import Status, Usage
+from parley.domain.errors import StoreUnavailable
 from parley.domain.tenants import Tenant
 from parley.domain.turns import FORGOTTEN, UsageRecord
 from parley.domain.usage import Labels, Rollup, Sums, add_up
-from parley.services.administration.reports import Report, Reports, row_values
+from parley.services.administration.reports import DAYS_AT_ONCE, Report, Reports, row_values
 from parley.services.administration.tenants import Tenants
 from tests.store.test_concurrency import at_once
 from tests.support.capacity import metered
@@ -130,14 +132,23 @@ async def test_a_day_is_added_up_once_it_is_over_and_no_earlier(world: World) ->
     assert await world.kept(TODAY) is not None
 
 
-async def test_a_year_that_is_added_up_is_one_query(world: World) -> None:
+async def test_a_year_that_is_added_up_is_a_query_for_each_week(world: World) -> None:
     first = TODAY - timedelta(days=365)
     await world.spend(at=NOON - timedelta(days=300))
     before = await world.report(first=first, last=YESTERDAY)
     with metered(world.client) as cost:
         after = await world.report(first=first, last=YESTERDAY)
     assert after == before
-    assert cost.calls == 2  # that there is such a tenant, and its days
+    assert cost.calls == 1 + 53  # that there is such a tenant, and its weeks
+    assert cost.calls == 1 + math.ceil(366 / DAYS_AT_ONCE)
+
+
+async def test_nothing_is_kept_of_a_tenant_that_is_being_removed(world: World) -> None:
+    await world.spend(at=NOON - timedelta(days=1), cost=Decimal(1))
+    leaving = Tenant(id=world.stores.tenant, created_at=NOON, deleted_at=NOON)
+    await world.stores.directory.put_tenant(leaving)
+    assert (await world.report()).total.sums.cost == Decimal(1)
+    assert await world.kept() is None
 
 
 async def test_a_forgotten_user_is_in_no_sums_any_more(world: World) -> None:
@@ -158,11 +169,51 @@ async def test_sums_that_were_made_before_a_user_was_forgotten_are_not_kept_afte
     world: World,
 ) -> None:
     tenant = world.stores.tenant
+    await world.spend(user="alice", at=NOON - timedelta(days=1))
     await world.ledger.forget_user(tenant, "alice", YESTERDAY)
     await world.ledger.keep(tenant, YESTERDAY, {ALICE: Sums(turns=1)}, version=0)
     assert await world.kept() == Rollup(1)
     await world.ledger.keep(tenant, YESTERDAY, {}, version=1)
     assert await world.kept() == Rollup(1, {})
+
+
+async def test_days_that_a_user_had_no_part_in_stay_added_up(world: World) -> None:
+    await world.spend(user="bob", at=NOON - timedelta(days=1))
+    await world.report()
+    before = await world.kept()
+    assert before is not None
+    for day in (YESTERDAY, TODAY):
+        assert await world.ledger.forget_user(world.stores.tenant, "alice", day) == 0
+    assert await world.kept() == before
+    assert await world.kept(TODAY) is None
+
+
+async def test_a_removal_that_was_interrupted_before_the_sums_drops_them_when_repeated(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.spend(user="alice", at=NOON - timedelta(days=1))
+    await world.report()
+
+    async def interrupted(*_: Any) -> None:
+        raise StoreUnavailable("gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(world.ledger, "_drop", interrupted)
+        with pytest.raises(StoreUnavailable):
+            await world.ledger.forget_user(world.stores.tenant, "alice", YESTERDAY)
+    assert await world.ledger.forget_user(world.stores.tenant, "alice", YESTERDAY) == 0
+    assert await world.kept() == Rollup(1)
+
+
+async def test_sums_that_nobody_may_keep_any_more_leave_no_parts(
+    world: World, dynamodb: "DynamoDBClient", tables: Tables
+) -> None:
+    many = {ALICE._replace(user=f"{number:05}-{'u' * 60}"): Sums() for number in range(6000)}
+    await world.spend(user="alice", at=NOON - timedelta(days=1))
+    await world.ledger.forget_user(world.stores.tenant, "alice", YESTERDAY)
+    await world.ledger.keep(world.stores.tenant, YESTERDAY, many, version=0)
+    parts = keys.rollup_parts(world.stores.tenant, YESTERDAY)
+    assert Database(dynamodb, SystemClock()).query(tables.ledger, parts) == []
 
 
 async def test_sums_of_many_thousand_users_are_kept_and_dropped_whole(
@@ -176,7 +227,8 @@ async def test_sums_of_many_thousand_users_are_kept_and_dropped_whole(
     await world.ledger.keep(tenant, YESTERDAY, many, version=0)
     assert await world.kept() == Rollup(0, many)
     assert (await world.report(last=YESTERDAY)).total.sums.cost == Decimal(60)
-    await world.ledger.forget_user(tenant, "alice", YESTERDAY)
+    await world.ledger.forget_user(tenant, next(iter(many)).user, YESTERDAY)
+    assert await world.kept() == Rollup(1)
     parts = Database(dynamodb, SystemClock()).query(
         tables.ledger, keys.rollup_parts(tenant, YESTERDAY)
     )

@@ -507,7 +507,7 @@ class Ledger(Protocol):
     async def forget_user(self, tenant: str, user: str, day: date) -> int:
         """Take a user's name out of a day's lines, which are `FORGOTTEN`'s then; how many.
 
-        What was kept of the day's sums is dropped.
+        What was kept of the day's sums is dropped where the user is in them.
         """
         ...
 

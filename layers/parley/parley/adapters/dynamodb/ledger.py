@@ -43,7 +43,10 @@ class DynamoLedger:
             yield [items.to_record(tenant, keys.ledger_turn(line["sk"]), line) for line in page]
 
     async def forget_user(self, tenant: str, user: str, day: date) -> int:
-        """Read the day; change the lines that are the user's."""
+        """Read the day; change the lines that are the user's, then drop sums that name the user.
+
+        Sums may name the user where no line does any more: a call before was interrupted.
+        """
         forgotten = 0
         async for page in self._pages(tenant, day):
             found = [keys.of(line) for line in page if line["user"] == user]
@@ -51,7 +54,9 @@ class DynamoLedger:
                 *(self._forget(user, found[start::SIDE_BY_SIDE]) for start in range(SIDE_BY_SIDE))
             )
             forgotten += len(found)
-        await self._drop(tenant, day)
+        kept = (await self._rollups(tenant, day, day)).get(day, Rollup())
+        if forgotten or any(labels.user == user for labels in kept.sums or ()):
+            await self._drop(tenant, day)
         return forgotten
 
     async def rollups(self, tenant: str, first: date, last: date) -> Mapping[date, Rollup]:
@@ -82,8 +87,11 @@ class DynamoLedger:
         self._database.put_many(self._table, parts)
         changes, values = assignments({**text, "version": version})
         unchanged = "attribute_not_exists(#pk) OR #version = :version"
-        with suppress(ConditionFailed):
+        try:
             self._database.write(update(self._table, key, changes, values, condition=unchanged))
+        except ConditionFailed:
+            # Others may have kept just these parts: then their sums are added up once more.
+            self._database.delete_many(self._table, (part for part, _ in parts))
 
     @in_thread
     def _drop(self, tenant: str, day: date) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from parley.domain.errors import InvalidRequest
+from parley.domain.tenants import Tenant
 from parley.domain.usage import Labels, Rollup, Sums, add_up
 from parley.ports import Clock, Ledger
 from parley.services.administration.tenants import Tenants
@@ -22,6 +23,11 @@ GROUPS: Mapping[str, Callable[[str, date, Labels], str]] = {
 """What a report can be broken down by, and how to tell it from a day's sums."""
 
 MAX_DAYS = 366
+
+DAYS_AT_ONCE = 7
+"""Whose sums are in memory together; a day of a busy tenant may have some ten thousand."""
+DAYS = 30
+"""Of a report that isn't told where to begin."""
 
 LATEST_LINE = timedelta(hours=1)
 """How long after a day its last line is written at most; a turn is settled for some minutes."""
@@ -60,18 +66,18 @@ class Reports:
         self,
         tenant_id: str | None,
         *,
-        first: date,
-        last: date,
         groups: Sequence[str],
+        first: date | None = None,
+        last: date | None = None,
     ) -> Report:
         """What a tenant, or without one all tenants, have used.
 
         It reads the sums of days that are over, and the lines of those of which there are none yet.
 
         Args:
-            first: the first day, in UTC.
-            last: the last day, which is included.
             groups: those of `GROUPS` to break it down by.
+            first: the first day, in UTC; None is that of the last 30 days.
+            last: the last day, which is included; None is today.
 
         Raises:
             NotFound: there is no such tenant.
@@ -82,43 +88,49 @@ class Reports:
                 raise InvalidRequest(
                     f"A report can't be by {group}; it can be by {', '.join(GROUPS)}.", param="by"
                 )
+        last = last or self._clock.now().astimezone(UTC).date()
+        first = first or max(last, date.min + timedelta(days=DAYS)) - timedelta(days=DAYS - 1)
         if not 0 <= (last - first).days < MAX_DAYS:
             raise InvalidRequest(
                 f"A report is over 1 to {MAX_DAYS} days, the first one first.", param="since"
             )
         if tenant_id is None:
-            tenants = [tenant.id for tenant in await self._tenants.list()]
+            tenants = await self._tenants.list()
         else:
-            tenants = [(await self._tenants.get(tenant_id)).id]
+            tenants = (await self._tenants.get(tenant_id),)
         rows: dict[tuple[str, ...], Row] = {}
         total = Row(())
         for tenant in tenants:
             async for day, sums in self._days(tenant, first, last):
                 for labels, of in sums.items():
-                    named = tuple(GROUPS[group](tenant, day, labels) for group in groups)
+                    named = tuple(GROUPS[group](tenant.id, day, labels) for group in groups)
                     rows.setdefault(named, Row(named)).sums.add(of)
                     total.sums.add(of)
         ordered = tuple(row for _, row in sorted(rows.items()))
         return Report(first, last, tuple(groups), ordered, total)
 
     async def _days(
-        self, tenant: str, first: date, last: date
+        self, tenant: Tenant, first: date, last: date
     ) -> AsyncIterator[tuple[date, Mapping[Labels, Sums]]]:
-        kept = await self._ledger.rollups(tenant, first, last)
         now = self._clock.now()
-        day = first
-        while day <= min(last, now.astimezone(UTC).date()):
+        last = min(last, now.astimezone(UTC).date())
+        kept: Mapping[date, Rollup] = {}
+        for ago in range((last - first).days + 1):
+            day = first + timedelta(days=ago)
+            if ago % DAYS_AT_ONCE == 0:
+                until = min(last, day + timedelta(days=DAYS_AT_ONCE - 1))
+                kept = await self._ledger.rollups(tenant.id, day, until)
             rollup = kept.get(day, Rollup())
             if rollup.sums is not None:
                 yield day, rollup.sums
             else:
                 sums: dict[Labels, Sums] = {}
-                async for lines in self._ledger.lines(tenant, day):
+                async for lines in self._ledger.lines(tenant.id, day):
                     add_up(lines, sums)
-                if now >= datetime.combine(day, time.max, UTC) + LATEST_LINE:
-                    await self._ledger.keep(tenant, day, sums, version=rollup.version)
+                is_whole = now >= datetime.combine(day, time.max, UTC) + LATEST_LINE
+                if is_whole and tenant.deleted_at is None:  # else there is to be nothing of it
+                    await self._ledger.keep(tenant.id, day, sums, version=rollup.version)
                 yield day, sums
-            day += timedelta(days=1)
 
 
 def row_values(row: Row) -> dict[str, Any]:
