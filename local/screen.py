@@ -57,7 +57,7 @@ def output(log: TextIO, line: str) -> None:
     if level not in {"DEBUG", "INFO"}:
         print(f"  {_bold(level)} {message}", flush=True)
         if "exception" in entry:
-            print(textwrap.indent(entry["exception"], "    "), flush=True)
+            print(textwrap.indent("\n".join(entry["exception"]), "    "), flush=True)
 
 
 def ready(place: Place, seconds: float, *, reloads: bool) -> None:

@@ -1,17 +1,15 @@
 """`parley usage`: what was used, by whom and when."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Annotated
 
 import typer
 
 from admin.arguments import day
 from admin.session import Session, command
-from parley.services.administration.reports import GROUPS, row_values
+from parley.services.administration.reports import DAYS, GROUPS, row_values
 
 app = typer.Typer()
-
-DAYS = 30
 
 
 @command(app, "usage")
@@ -34,12 +32,11 @@ async def usage(
     ] = None,
 ) -> None:
     """Report what was used, by tenant, user, model, day and more."""
-    last = until or datetime.now(UTC).date()
     report = await session.admin.reports.usage(
         tenant,
-        first=since or last - timedelta(days=DAYS - 1),
-        last=last,
         groups=[group.strip() for group in by.split(",") if group.strip()],
+        first=since,
+        last=until,
     )
     rows = [
         dict(zip(report.groups, row.labels, strict=True)) | row_values(row) for row in report.rows

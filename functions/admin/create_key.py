@@ -15,7 +15,7 @@ async def create_key(tenant: TenantId, body: KeyBody) -> NewKeyOut:
     key, text = await operator.keys.create(
         tenant,
         body.kind,
-        scopes=body.scopes,
+        scopes=None if body.scopes is None else frozenset(body.scopes),
         default_persona=body.default_persona,
         expires_at=body.expires_at,
     )

@@ -174,11 +174,13 @@ def test_a_body_that_is_no_such_document_is_a_400(services: bootstrap.Services, 
         assert json.loads(answer["body"])["error"]["message"]
 
 
-WRONG: list[tuple[str, dict[str, Any], str]] = [
+WRONG: list[tuple[str, dict[str, Any], str | None]] = [
     ("create_tenant", {"id": "../demo"}, "id"),
     ("create_tenant", {"name": "acme"}, "name"),
     ("set_limits", {"connections": -1}, "connections"),
     ("set_limits", {"connections": None}, "connections"),
+    ("set_limits", {"connections": True}, "connections"),
+    ("set_limits", {"connections": "5"}, "connections"),
     ("set_limits", {"budget": "a lot"}, "budget"),
     ("set_turns", {"one_at_a_time": "yes"}, "one_at_a_time"),
     ("set_turns", {"two_at_a_time": True}, "two_at_a_time"),
@@ -191,12 +193,20 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("create_key", {"scopes": []}, "scopes"),
     ("create_key", {"expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),
     ("create_key", {"expires_at": "2099-01-01T00:00:00"}, "expires_at"),
+    ("create_key", {"expires_at": "9999-12-31T23:59:59-14:00"}, "expires_at"),
     ("rotate_key", {"overlap_seconds": -1}, "overlap_seconds"),
+    ("rotate_key", {"overlap_seconds": True}, "overlap_seconds"),
     ("set_key_limits", {"connections": 1}, "connections"),
     ("create_persona", {"alias": "a b"}, "alias"),
     ("create_persona", {"content": {"name": "N"}}, "content.system_prompt"),
+    ("edit_persona", {"parameters": {"seed": 10**400}}, "parameters.seed"),
+    ("edit_persona", {"parameters": {"temperature": True}}, "parameters.temperature"),
+    ("edit_persona", {"parameters": {"stop": ["x" * 257]}}, "parameters.stop.0"),
     ("roll_back_persona", {"version": 0}, "version"),
+    ("roll_back_persona", {"version": True}, "version"),
     ("set_app", {"form": [{"variable": "1", "label": "One"}]}, "form.0.variable"),
+    ("set_app", {"suggests_after_answer": "yes"}, "suggests_after_answer"),
+    ("set_app", {"suggested_questions": ["x" * 100_000] * 4}, None),
     ("load_catalogue", {"products": []}, "products"),
 ]
 """Routes, what to change in their bodies, and which field is to be named then."""
@@ -206,6 +216,33 @@ def test_a_wrong_field_is_named(invoke: Invoke) -> None:
     for route, change, param in WRONG:
         error = refused(invoke(f"admin/{route}", fields=change), 400, "invalid_request")
         assert error["param"] == param
+
+
+TOLD: list[tuple[str, dict[str, Any], str]] = [
+    ("set_origins", {"origins": "https://shop.example"}, "origins: Input should be a valid list."),
+    ("set_app", {"tags": "books"}, "tags: Input should be a valid list."),
+    ("edit_persona", {"parameters": 1}, "parameters: Input should be an object."),
+    ("edit_persona", {"name": ""}, "name: Text should have at least 1 character."),
+    ("edit_persona", {"name": "N" * 257}, "name: Text should have at most 256 characters."),
+    (
+        "set_app",
+        {"form": [{"variable": "v", "label": "L", "kind": "number", "default": "x"}]},
+        "form.0: the default doesn't fit: v in the input form must be a number.",
+    ),
+]
+"""Routes, what to change in their bodies, and what is told then: words of JSON's, not Python's."""
+
+
+def test_a_wrong_field_is_told_in_words_of_json(invoke: Invoke) -> None:
+    for route, change, message in TOLD:
+        error = refused(invoke(f"admin/{route}", fields=change), 400, "invalid_request")
+        assert error["message"] == message
+
+
+def test_a_body_that_is_not_said_to_be_json_is_told_so(invoke: Invoke) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    error = refused(invoke("admin/create_tenant", headers=form), 400, "invalid_request")
+    assert "Content-Type" in error["message"]
 
 
 # Tenants ---------------------------------------------------------------------------------------
@@ -507,6 +544,8 @@ def test_load_catalogue_names_the_product_that_is_wrong(invoke: Invoke) -> None:
     assert refused(wrong, 400, "invalid_request")["param"] == "products.1.price"
     twice = invoke("admin/load_catalogue", products=[tent, tent])
     assert "one id" in refused(twice, 400, "invalid_request")["message"]
+    no_text = invoke("admin/load_catalogue", products=[tent | {"description": "a\0b"}])
+    assert refused(no_text, 400, "invalid_request")["param"] == "products.0.description"
     many = [tent | {"id": number} for number in range(1, 202)]
     assert (
         "200"
@@ -662,6 +701,7 @@ def test_get_usage_refuses_what_it_can_not_report(invoke: Invoke) -> None:
         ({"since": "yesterday"}, "since"),
         ({"since": "2026-02-01", "until": "2026-01-01"}, "since"),
         ({"since": "1990-01-01"}, "since"),
+        ({"until": "0001-01-01"}, "since"),
     ]:
         reply = invoke("admin/get_usage", query=query)
         assert refused(reply, 400, "invalid_request")["param"] == param

@@ -35,11 +35,36 @@ def invalid(found: RequestValidationError) -> errors.InvalidRequest:
         return errors.InvalidRequest(
             f"The request body isn't valid JSON: {problem['ctx']['error']}."
         )
+    if isinstance(found.body, bytes) and problem["loc"] == ("body",):
+        return errors.InvalidRequest(
+            "The request body is read as JSON where the header Content-Type says application/json."
+        )
     param = ".".join(_steps(problem, found.body)) or None
-    message = problem["msg"].removeprefix("Value error, ")
+    message = _message(problem)
     is_missing = problem["type"] == "missing" and param is not None
     kind = errors.MissingField if is_missing else errors.InvalidRequest
     return kind(f"{param or 'The request body'}: {message}.", param=param)
+
+
+_PLAINLY = {
+    "frozen_set_type": "Input should be a valid list",
+    "tuple_type": "Input should be a valid list",
+    "dict_type": "Input should be an object",
+    "model_attributes_type": "Input should be an object",
+}
+"""What pydantic says of Python's types, in words of JSON's."""
+
+
+def _message(problem: Mapping[str, Any]) -> str:
+    """What is wrong, without a full stop."""
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind in {"too_long", "too_short"} and isinstance(problem["input"], str):
+        least = kind == "too_short"
+        bound = context["min_length" if least else "max_length"]
+        unit = "character" if bound == 1 else "characters"
+        return f"Text should have at {'least' if least else 'most'} {bound} {unit}"
+    message: str = _PLAINLY.get(kind, problem["msg"])
+    return message.removeprefix("Value error, ").removesuffix(".")
 
 
 def _most_telling(found: RequestValidationError) -> Any:

@@ -4,7 +4,14 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    model_validator,
+)
 
 from parley.dialects.fields import MAX_INTEGER, Text
 from parley.domain.apps import App, InputField, InputKind
@@ -15,6 +22,11 @@ from parley.domain.personas import PersonaContent
 
 _Name = Annotated[Text, Field(max_length=256)]
 _Long = Annotated[Text, Field(max_length=100_000)]
+_Whole = Annotated[int, Field(strict=True, le=MAX_INTEGER)]
+_Share = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+MAX_APP_BYTES = 350_000
+"""Of an app as JSON in UTF-8, which is kept in one piece: DynamoDB takes 400 KB."""
 
 
 class Document(BaseModel):
@@ -26,13 +38,13 @@ class Document(BaseModel):
 class ParametersDocument(Document):
     """How to sample; what is left out is the model's own choice."""
 
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    seed: int | None = None
-    stop: Annotated[tuple[Annotated[Text, Field(min_length=1)], ...], Field(max_length=4)] = ()
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    temperature: Annotated[_Share, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[_Share, Field(gt=0, le=1)] | None = None
+    max_tokens: Annotated[_Whole, Field(ge=1)] | None = None
+    seed: Annotated[_Whole, Field(ge=-MAX_INTEGER)] | None = None
+    stop: Annotated[tuple[Annotated[_Name, Field(min_length=1)], ...], Field(max_length=4)] = ()
+    frequency_penalty: Annotated[_Share, Field(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[_Share, Field(ge=-2, le=2)] | None = None
 
     def read(self) -> Parameters:
         """The parameters that this says."""
@@ -76,9 +88,9 @@ class FieldDocument(Document):
     variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
     label: Annotated[_Name, Field(min_length=1)]
     kind: InputKind = InputKind.TEXT
-    required: bool = False
+    required: StrictBool = False
     default: Text = ""
-    max_length: Annotated[int, Field(ge=1)] | None = None
+    max_length: Annotated[_Whole, Field(ge=1)] | None = None
     options: tuple[Annotated[Text, Field(min_length=1)], ...] = ()
 
     @model_validator(mode="after")
@@ -122,7 +134,7 @@ class AppDocument(Document):
     form: tuple[FieldDocument, ...] = ()
     opening_statement: _Long = ""
     suggested_questions: tuple[_Long, ...] = ()
-    suggests_after_answer: bool = False
+    suggests_after_answer: StrictBool = False
     model: _Name | None = None
     parameters: ParametersDocument = ParametersDocument()
 
@@ -131,6 +143,12 @@ class AppDocument(Document):
         variables = [field.variable for field in self.form]
         if len(set(variables)) < len(variables):
             raise ValueError("two fields of the form have one variable")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_an_item(self) -> Self:
+        if len(self.model_dump_json().encode()) > MAX_APP_BYTES:
+            raise ValueError(f"an app has {MAX_APP_BYTES} bytes at most")
         return self
 
     def read(self) -> App:
@@ -150,15 +168,13 @@ _Line = Annotated[
 ]
 """Text without line breaks or other control characters."""
 
-_Whole = Annotated[int, Field(strict=True, le=MAX_INTEGER)]
-
 
 class ProductDocument(Document):
     """One product of a catalogue."""
 
     id: Annotated[_Whole, Field(ge=1)]
     name: Annotated[_Line, Field(max_length=200)]
-    description: Annotated[str, Field(min_length=1, max_length=4000)]
+    description: Annotated[Text, Field(min_length=1, max_length=4000)]
     price: Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=4)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     url: Annotated[_Line, Field(pattern=r"^https?://", max_length=2000)]

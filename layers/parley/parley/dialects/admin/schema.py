@@ -32,7 +32,7 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 TenantId = Annotated[str, Field(pattern=_NAME, description="The tenant's id.")]
 KeyId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$", description="The key's id.")]
 PersonaName = Annotated[
-    str, Field(pattern=_NAME, description="The persona's alias, or its number.")
+    str, Field(pattern=_NAME, description="The persona's alias, or else its number.")
 ]
 User = Annotated[Identifier, Field(description="The user, as the tenant's requests name them.")]
 Number = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
@@ -41,7 +41,7 @@ Number = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 # Tenants ---------------------------------------------------------------------------------------
 
 
-_Whole = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+_Whole = Annotated[int, Field(strict=True, ge=0, le=MAX_INTEGER)]
 _Amount = Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=6)]
 _Origin = Annotated[
     str, Field(max_length=LONGEST_ORIGIN, json_schema_extra={"pattern": f"^{ORIGIN.pattern}$"})
@@ -93,7 +93,7 @@ class OriginsBody(Document):
         json_schema_extra={"examples": [{"origins": ["https://shop.example"]}]},
     )
 
-    origins: Annotated[frozenset[_Origin], Field(max_length=MAX_ORIGINS)]
+    origins: Annotated[list[_Origin], Field(max_length=MAX_ORIGINS)]
 
 
 class KeyLimitsBody(Document):
@@ -171,7 +171,7 @@ class KeyBody(Document):
     )
 
     kind: KeyKind = KeyKind.TEST
-    scopes: Annotated[frozenset[Scope], Field(min_length=1)] | None = None
+    scopes: Annotated[list[Scope], Field(min_length=1)] | None = None
     default_persona: Annotated[str, Field(pattern=_NAME)] | None = None
     expires_at: AwareDatetime | None = None
 
@@ -183,7 +183,7 @@ class RotationBody(Document):
         extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 3600}]}
     )
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds()))] = 86_400
+    overlap_seconds: Annotated[_Whole, Field(le=int(LONGEST_OVERLAP.total_seconds()))] = 86_400
     expires_at: AwareDatetime | None = None
 
 
@@ -248,7 +248,7 @@ class RollbackBody(Document):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": 1}]})
 
-    version: Number
+    version: Annotated[Number, Field(strict=True)]
 
 
 class PersonaOut(BaseModel):
