@@ -545,22 +545,31 @@ async def every_refusal(stores: Stores, database: Database, tables: Tables) -> l
     return refusals
 
 
-async def test_an_unreachable_service_is_unavailable(stores: Stores, tables: Tables) -> None:
+async def test_an_unreachable_service_is_unavailable(
+    stores: Stores, tables: Tables, caplog: pytest.LogCaptureFixture
+) -> None:
     nobody = client("http://127.0.0.1:9")  # the discard port, where nothing listens
     refusals = await every_refusal(stores, Database(nobody, stores.clock), tables)
     assert {type(refused) for refused in refusals} == {StoreUnavailable}
     assert len({refused.message for refused in refusals}) == 1
+    assert "AWS couldn't be asked: EndpointConnectionError" in caplog.messages
     nobody.close()
 
 
-async def test_missing_tables_are_unavailable(stores: Stores, dynamodb: "DynamoDBClient") -> None:
+async def test_missing_tables_are_unavailable(
+    stores: Stores, dynamodb: "DynamoDBClient", caplog: pytest.LogCaptureFixture
+) -> None:
     missing = Tables("no-table", "no-table", "no-table", "no-table")
     refusals = await every_refusal(stores, Database(dynamodb, stores.clock), missing)
     assert {type(refused) for refused in refusals} == {StoreUnavailable}
+    assert "AWS refused GetItem: ResourceNotFoundException" in caplog.messages
 
 
-async def test_a_request_the_service_calls_wrong_is_an_internal_error(stores: Stores) -> None:
+async def test_a_request_the_service_calls_wrong_is_an_internal_error(
+    stores: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(ParleyError) as refused:
         await stores.begin(title="x" * 500_000)
     assert refused.value.code == "internal_error"
     assert not isinstance(refused.value, StoreUnavailable | Conflict)
+    assert caplog.messages == ["AWS refused TransactWriteItems: ValidationException"]

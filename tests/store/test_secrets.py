@@ -61,12 +61,15 @@ async def test_a_changed_secret_is_noticed_within_minutes(clock: ManualClock) ->
         client.close()
 
 
-async def test_a_failure_is_not_cached(clock: ManualClock) -> None:
+async def test_a_failure_is_told_in_the_log_and_not_cached(
+    clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
     with mock_aws():
         client = boto3.client("secretsmanager", config=CONFIG)
         secrets = SecretsManager(client, clock)
         with pytest.raises(StoreUnavailable):
             await secrets.get("pepper")
+        assert caplog.messages == ["AWS refused GetSecretValue: ResourceNotFoundException"]
         client.create_secret(Name="pepper", SecretString="late")
         assert await secrets.get("pepper") == "late"
         client.close()

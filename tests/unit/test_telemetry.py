@@ -15,6 +15,7 @@ import pytest
 from local import LAYER
 from parley.telemetry import spans, work
 from parley.telemetry.logs import LineFormatter, story
+from parley.telemetry.metrics import MOST_VALUES
 from parley.telemetry.spans import Span
 from parley.telemetry.traces import TraceContext
 from tests.support.lines import Lines
@@ -53,6 +54,16 @@ def test_nothing_that_is_logged_can_begin_a_line(line: str) -> None:
     assert line.splitlines() == [line]
     assert line.isascii()
     assert json.loads(line)["message"] != "forged"
+
+
+def test_a_span_keeps_no_more_values_than_its_line_can_have(lines: Lines) -> None:
+    span = Span("test", kind="internal")
+    for _ in range(10 * MOST_VALUES):
+        span.measure("StoreLatency", 1.0)
+    assert sum(map(len, span._measured.values())) == MOST_VALUES
+    span.end({}, [])
+    [line] = lines.all
+    assert line["StoreLatency"] == [1.0] * MOST_VALUES
 
 
 def test_a_bound_field_can_not_forge_a_line_either(lines: Lines) -> None:

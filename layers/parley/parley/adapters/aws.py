@@ -1,5 +1,6 @@
 """What adapters of AWS services share: how to call, how long to wait, how to name a failure."""
 
+import logging
 from collections.abc import Callable, Coroutine
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
@@ -28,6 +29,8 @@ connection. A transaction is safe to repeat: botocore sends the same `ClientRequ
 attempt, so one that was carried out and whose answer was lost isn't carried out twice.
 """
 
+log = logging.getLogger(__name__)
+
 _REFUSED_AS_WRONG = "ValidationException"
 
 
@@ -37,12 +40,21 @@ def domain_error(error: BotoCoreError | ClientError) -> ParleyError:
     `StoreUnavailable` for a service that can't be reached, fails, throttles or doesn't let us in;
     `ParleyError` itself for a request that the service calls wrong, which no repetition mends.
     """
+    tell(error)
     wrong = isinstance(error, ParamValidationError) or (
         isinstance(error, ClientError) and error_code(error) == _REFUSED_AS_WRONG
     )
     if wrong:
         return ParleyError("The request could not be carried out.")
     return StoreUnavailable("The store can't be reached right now. Please try again.")
+
+
+def tell(error: BotoCoreError | ClientError) -> None:
+    """Log what AWS calls a failure; whoever asked us for something is told less."""
+    if isinstance(error, ClientError):
+        log.warning("AWS refused %s: %s", error.operation_name, error_code(error))
+    else:
+        log.warning("AWS couldn't be asked: %s", type(error).__name__)
 
 
 def error_code(error: ClientError) -> str:

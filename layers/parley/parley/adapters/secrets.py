@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from parley.adapters.aws import in_thread
+from parley.adapters.aws import in_thread, tell
 from parley.domain.errors import StoreUnavailable
 from parley.ports import Clock
 
@@ -54,13 +54,17 @@ class SecretsManager:
             except self._client.exceptions.ResourceNotFoundException:
                 self._client.create_secret(Name=name, SecretString=text)
         except (ClientError, BotoCoreError) as error:
+            tell(error)
             raise StoreUnavailable("The secret can't be kept right now.") from error
 
     @in_thread
     def _read(self, name: str) -> str:
         try:
             return self._client.get_secret_value(SecretId=name)["SecretString"]
-        except (ClientError, BotoCoreError, KeyError) as error:
+        except (ClientError, BotoCoreError) as error:
+            tell(error)
+            raise _unreadable() from error
+        except KeyError as error:  # it holds no text
             raise _unreadable() from error
 
 

@@ -44,6 +44,7 @@ def embedded(
     """The members of a line that make these measurements metrics; none where there are none.
 
     Args:
+        measured: values by the metrics' names, at most `MOST_VALUES` of each.
         dimensions: their values by name, as far as `sets` name them.
         sets: the combinations of dimensions that every metric is kept by.
         error: the class that what is in `Errors` is kept by as well.
@@ -57,8 +58,7 @@ def embedded(
         dimensions = {**dimensions, "Error": error}
     directives = [_directive(names, by) for names, by in kept if names]
     values = {
-        name: values[0] if len(values) == 1 else list(values[:MOST_VALUES])
-        for name, values in measured.items()
+        name: values[0] if len(values) == 1 else list(values) for name, values in measured.items()
     }
     about = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": directives}
     return {**dimensions, **values, "_aws": about}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
-from parley.telemetry.metrics import UNITS, embedded
+from parley.telemetry.metrics import MOST_VALUES, UNITS, embedded
 from parley.telemetry.traces import TraceContext
 
 log = logging.getLogger("parley.telemetry")
@@ -53,8 +53,10 @@ class Span:
         return (time.perf_counter() - self._began) * 1000
 
     def measure(self, metric: str, value: float) -> None:
-        """Add one value to a metric; what comes after the end is lost."""
-        self._measured.setdefault(metric, []).append(value)
+        """Add one value to a metric; what comes after the end, or after `MOST_VALUES`, is lost."""
+        values = self._measured.setdefault(metric, [])
+        if len(values) < MOST_VALUES:
+            values.append(value)
 
     def enter(self) -> None:
         """Make it the current one for the rest of this task, and of tasks made in it."""
