@@ -215,6 +215,20 @@ async def test_a_turn_whose_conversation_is_deleted_pays_for_what_it_used(
     assert stores.settled(stores.tenant) == [reply.id.number]
 
 
+async def test_a_released_turn_that_goes_on_pays_for_the_minutes_tokens_once(
+    stores: Stores,
+) -> None:
+    minute = tokens(NOON)
+    conversation = await stores.begin()
+    held = origin(Hold(turns(), 1, 5), Hold(minute, 90, 100))
+    _, reply = await stores.append(conversation, origin=held)
+    await stores.conversations.delete(stores.scope, conversation.id)
+    await stores.conversations.release(stores.tenant, reply.id, since=reply.created_at)
+    assert not await settle(stores, reply, "0", usage=Usage(10, 5))
+    assert (await balance(stores, turns())).taken == 0
+    assert (await balance(stores, minute)).taken == 15
+
+
 # Many at once ------------------------------------------------------------------------------------
 
 

@@ -287,7 +287,8 @@ class ConversationStore(Protocol):
 
         What the reply was begun with stays: its origin, products and the time of its beginning.
         What it holds is given back but for what the record says was used. Where it is gone with its
-        conversation, the line is written all the same, once, and names nobody.
+        conversation, or a completion's isn't there on the day it began, the line is written all the
+        same, once, and names nobody.
 
         Args:
             last: what the reply grew by since the last checkpoint, kept with it.
@@ -307,7 +308,10 @@ class ConversationStore(Protocol):
         ...
 
     async def release(self, tenant: str, turn: MessageId, *, since: datetime) -> bool:
-        """Give back all that a turn holds whose reply is gone; True once."""
+        """Give back what a turn holds whose reply is gone; True once.
+
+        A minute's tokens may stay taken until the turn is settled or the minute is over.
+        """
         ...
 
     async def balance(self, tenant: str, account: Account) -> Balance:

@@ -72,17 +72,17 @@ class Accounts:
     def settles(self, reply: Message, record: UsageRecord, *, released: bool) -> list[Write]:
         """What gives back, in the transaction that settles a turn, what it held and didn't use.
 
-        The first write fails where all of it has been released before.
+        The first write fails where what is noted of it has been released before.
 
         Args:
-            released: whether it has, so that what was used is to be taken anew.
+            released: whether all that is noted has, so that what was used is to be taken anew.
         """
         tenant, holds = record.tenant, _holds(reply)
         tokens = record.usage.total_tokens if record.usage else 0
         settled = [
             self._settle(
                 tenant,
-                replace(hold, amount=0) if released else hold,
+                replace(hold, amount=0) if released and _is_noted(hold) else hold,
                 hold.used(tokens=tokens, cost=record.cost),
             )
             for hold in holds
@@ -99,7 +99,7 @@ class Accounts:
         return tuple(keys.held(note["sk"]) for note in found)
 
     def release(self, tenant: str, turn: MessageId, since: datetime) -> bool:
-        """Give back all that a turn holds, once: one query and one transaction."""
+        """Give back all that is noted of a turn, once: one query and one transaction."""
         key = keys.holder(tenant, since, turn)
         note = self._read(self._tables.ledger, key)
         if note is None:
@@ -158,8 +158,12 @@ def _holds(reply: Message) -> tuple[Hold, ...]:
 
 
 def _noted(reply: Message) -> list[Hold]:
-    """What a dead turn would hold for longer than a minute."""
-    return [hold for hold in _holds(reply) if hold.account.kind is not Kind.TOKENS]
+    return list(filter(_is_noted, _holds(reply)))
+
+
+def _is_noted(hold: Hold) -> bool:
+    """Whether a dead turn would hold it for longer than a minute."""
+    return hold.account.kind is not Kind.TOKENS
 
 
 def _note(tenant: str, reply: Message) -> Key:
