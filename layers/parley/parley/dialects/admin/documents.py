@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -22,11 +23,21 @@ from parley.domain.personas import PersonaContent
 
 _Name = Annotated[Text, Field(max_length=256)]
 _Long = Annotated[Text, Field(max_length=100_000)]
-_Whole = Annotated[int, Field(strict=True, le=MAX_INTEGER)]
-_Share = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 MAX_APP_BYTES = 350_000
 """Of an app as JSON in UTF-8, which is kept in one piece: DynamoDB takes 400 KB."""
+
+
+def _as_number(given: object) -> object:
+    if isinstance(given, bool | str):
+        raise ValueError("Input should be a number")  # noqa: TRY004 - pydantic tells of no other
+    return given
+
+
+Whole = Annotated[int, BeforeValidator(_as_number), Field(le=MAX_INTEGER)]
+"""A whole number in JSON, which may be written 1.0, too; not text that reads like one, nor true."""
+
+_Real = Annotated[float, BeforeValidator(_as_number), Field(allow_inf_nan=False)]
 
 
 class Document(BaseModel):
@@ -38,13 +49,13 @@ class Document(BaseModel):
 class ParametersDocument(Document):
     """How to sample; what is left out is the model's own choice."""
 
-    temperature: Annotated[_Share, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[_Share, Field(gt=0, le=1)] | None = None
-    max_tokens: Annotated[_Whole, Field(ge=1)] | None = None
-    seed: Annotated[_Whole, Field(ge=-MAX_INTEGER)] | None = None
+    temperature: Annotated[_Real, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[_Real, Field(gt=0, le=1)] | None = None
+    max_tokens: Annotated[Whole, Field(ge=1)] | None = None
+    seed: Annotated[Whole, Field(ge=-MAX_INTEGER)] | None = None
     stop: Annotated[tuple[Annotated[_Name, Field(min_length=1)], ...], Field(max_length=4)] = ()
-    frequency_penalty: Annotated[_Share, Field(ge=-2, le=2)] | None = None
-    presence_penalty: Annotated[_Share, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[_Real, Field(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[_Real, Field(ge=-2, le=2)] | None = None
 
     def read(self) -> Parameters:
         """The parameters that this says."""
@@ -90,7 +101,7 @@ class FieldDocument(Document):
     kind: InputKind = InputKind.TEXT
     required: StrictBool = False
     default: Text = ""
-    max_length: Annotated[_Whole, Field(ge=1)] | None = None
+    max_length: Annotated[Whole, Field(ge=1)] | None = None
     options: tuple[Annotated[Text, Field(min_length=1)], ...] = ()
 
     @model_validator(mode="after")
@@ -172,7 +183,7 @@ _Line = Annotated[
 class ProductDocument(Document):
     """One product of a catalogue."""
 
-    id: Annotated[_Whole, Field(ge=1)]
+    id: Annotated[Whole, Field(ge=1)]
     name: Annotated[_Line, Field(max_length=200)]
     description: Annotated[Text, Field(min_length=1, max_length=4000)]
     price: Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=4)]
@@ -182,7 +193,7 @@ class ProductDocument(Document):
         dict[Annotated[_Line, Field(max_length=64)], Annotated[_Line, Field(max_length=500)]],
         Field(max_length=50),
     ] = {}
-    stock: Annotated[_Whole, Field(ge=0)]
+    stock: Annotated[Whole, Field(ge=0)]
 
     def read(self) -> Product:
         """The product that this says."""
