@@ -251,6 +251,22 @@ async def replies_of(
     return [await customer.completion(MessageId.parse(turn.removeprefix("chatcmpl-")))]
 
 
+@pytest.mark.parametrize("fault", ["broken", "throttled", "answer lost"])
+async def test_a_completion_that_cannot_be_kept_is_refused_and_its_use_counted(
+    deployment: Deployment, fault: str
+) -> None:
+    """Its model is asked side by side with the store, and has begun when the store gives up."""
+    customer = await deployment.customer()
+    watch = Watch(("PutItem", 1), FAULTS[fault], again=True)
+    heard, _ = await ask(deployment, customer, Mode(is_stored=False, has_key=False), watch)
+    assert watch.has_happened
+    assert (heard.status, heard.error) == (503, "store_unavailable")
+    [line] = await customer.ledger()
+    assert (line.status, line.estimated, line.route) == (Status.FAILED, True, "scripted/any")
+    if fault == "answer lost":
+        check_counted_once([line], [await customer.completion(line.turn)])
+
+
 async def test_a_turn_that_another_came_before_comes_behind_it(deployment: Deployment) -> None:
     """The condition that it is the next one fails."""
     customer = await deployment.customer()

@@ -36,8 +36,19 @@ async def test_a_completion_is_settled_once(stores: Stores) -> None:
     assert stores.settled(stores.tenant) == [reply.id.number]
 
 
-async def test_what_never_began_is_not_settled(stores: Stores) -> None:
-    assert not await stores.settle(finished(stores.completion(), "text"))
+@pytest.mark.parametrize("text", ["Hi!", "ሰ🍲" * 150_000], ids=["short", "1 MB"])
+async def test_what_never_began_is_counted_once_and_not_kept(stores: Stores, text: str) -> None:
+    reply = finished(stores.completion(), text)
+    assert [await stores.settle(reply) for _ in range(2)] == [False, False]
+    assert stores.settled(stores.tenant) == [reply.id.number]
+    with pytest.raises(NotFound):
+        await stores.conversations.get_completion(stores.scope, reply.id)
+
+
+async def test_what_may_have_been_counted_long_ago_is_not_counted_again(stores: Stores) -> None:
+    pending = stores.completion()
+    stores.clock.advance(DAY)
+    assert not await stores.settle(finished(pending, "Hi!"))
     assert stores.settled(stores.tenant) == []
 
 

@@ -15,6 +15,7 @@ from parley.domain.errors import (
     ModelThrottled,
     ModelUnavailable,
     NotFound,
+    StoreUnavailable,
     TurnInProgress,
 )
 from parley.domain.ids import ConversationId, MessageId
@@ -361,7 +362,49 @@ async def test_a_completion_that_may_be_asked_for_again_is_made_whole(world: Wor
     assert len(world.model.asked) == 1
 
 
-async def completed(world: World, *, once: Once) -> Turn:
+@pytest.mark.parametrize("is_carried_out", [False, True])
+async def test_a_completion_that_could_not_be_kept_is_refused_and_counted_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, is_carried_out: bool
+) -> None:
+    """The model was asked meanwhile, and has begun to reply."""
+    begin, begun = world.store.begin_completions, asyncio.Event()
+
+    async def fail(*args: Any, **kwargs: Any) -> None:
+        await begun.wait()
+        if is_carried_out:
+            await begin(*args, **kwargs)
+        raise StoreUnavailable("No answer.")
+
+    monkeypatch.setattr(world.store, "begin_completions", fail)
+    world.model.on_ask = begun.set
+    world.model.plays = hanging("Hel")
+    with pytest.raises(StoreUnavailable):
+        await completed(world)
+    [line] = world.store.ledger
+    assert (line.status, line.estimated, line.route) == (Status.FAILED, True, "played/m-1")
+    assert line.usage is not None
+    assert line.usage.prompt_tokens > 0
+    assert world.model.closed == 1
+    await world.turns.drain()
+    if is_carried_out:
+        reply = await world.store.get_completion(CALLER.scope, line.turn)
+        assert (reply.status, reply.error) == (Status.FAILED, "store_unavailable")
+
+
+async def test_use_that_a_failing_store_does_not_note_is_told_to_operators(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("No store.")
+
+    for name in ("begin_completions", "settle"):
+        monkeypatch.setattr(world.store, name, fail)
+    with pytest.raises(StoreUnavailable):
+        await completed(world)
+    assert "couldn't be noted" in caplog.text
+
+
+async def completed(world: World, *, once: Once | None = None) -> Turn:
     request = CompletionRequest(model="small", messages=PROMPT)
     [turn] = await world.turns.complete_often(
         CALLER, request, 1, dialect="test", telling=STREAMED, once=once

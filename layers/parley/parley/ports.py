@@ -552,13 +552,14 @@ class Erasure(Protocol):
         user: str,
         *,
         conversations: Collection[ConversationId],
-        completions: Collection[MessageId],
     ) -> None:
-        """Remove what of a user is kept for a day only: replies, connections, chats' logs.
+        """Remove what of a user is kept for a day only.
+
+        That is replies of stateless completions, requests that began conversations or turns,
+        connections and chats' logs.
 
         Args:
             conversations: those that were the user's.
-            completions: turns of the user's, some of which may be stateless completions.
         """
         ...
 

@@ -253,7 +253,9 @@ class MemoryConversations:
             }
             taken = {name: self._completions[name] for name in begun if name in self._completions}
             # A single write that is repeated can't be told from the first one.
-            if taken and (taken != begun or len(replies) > 1 or once is not None):
+            is_single = len(replies) == 1 and once is None
+            is_as_it_was = taken == begun and taken.keys().isdisjoint(self._to_stop)
+            if taken and not (is_single and is_as_it_was):
                 raise Conflict("This completion id is taken.")
             if not taken:
                 self._accounts.take(scope.tenant, replies)
@@ -303,7 +305,9 @@ class MemoryConversations:
             pending = self._any(tenant, reply.id)
             if pending is None:
                 self._journal.forget(tenant, reply.id)
-                if not (reply.id.is_completion or (tenant, reply.id) in self._billed):
+                expires_at = reply.created_at + COMPLETION_LIFETIME
+                may_have_expired = reply.id.is_completion and record.at >= expires_at
+                if not (may_have_expired or (tenant, reply.id) in self._billed):
                     self._bill(reply, replace(record, user=FORGOTTEN))
                 return False
             if pending.status is not Status.PENDING:

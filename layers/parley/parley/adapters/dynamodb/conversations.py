@@ -89,7 +89,7 @@ class DynamoConversations:
         writes.append(put(self._table, _entry(conversation), entry))
         writes.append(put_new(self._table, keys.head(tenant, conversation.id), head))
         if once is not None:
-            writes.insert(0, self._requests.begins_conversation(once, conversation.id))
+            writes.insert(0, self._requests.begins_conversation(once, conversation))
         try:
             self._database.transact(writes)
         except ConditionFailed as refusal:
@@ -432,8 +432,8 @@ class DynamoConversations:
         """Change the reply, write the ledger line, settle what is held, keep the last checkpoint.
 
         It is one transaction; what of a long text doesn't fit into the reply's item is written
-        before it. Where the reply is gone with its conversation, what its turn has used is settled
-        all the same, and its user not named.
+        before it. Where the reply is gone with its conversation, or was never kept, what its turn
+        has used is settled all the same, and its user not named.
         """
         table, key = self._place(record.tenant, reply.id)
         lifetime: Item = {"expires_at": _expiry(record.at)} if reply.id.is_completion else {}
@@ -453,10 +453,10 @@ class DynamoConversations:
             writes.append(self._journal.addition(table, key, last))
         refusal = self._bill(writes, reply, record)
         if refusal is not None and refusal.found[0] is None:
-            # Its conversation is deleted, so nothing else would ever remove these.
+            # It is gone or never was, so nothing else would ever remove these.
             self._database.delete_many(table, (part for part, _ in parts))
             self._journal.remove(table, key)
-            if not reply.id.is_completion:
+            if not _may_have_expired(reply, record.at):
                 self._bill([], reply, replace(record, user=FORGOTTEN))
         return refusal is None
 
@@ -488,6 +488,7 @@ class DynamoConversations:
                 **items.from_message(reply),
                 "text": reply.text,
                 "user": scope.user,
+                "asker": reply.origin.user if reply.origin else None,
                 "expires_at": _expiry(reply.created_at),
             }
             stored.append((keys.completion(scope.tenant, reply.id), item))
@@ -498,7 +499,7 @@ class DynamoConversations:
         writes = [put_new(self._tables.transient, key, item) for key, item in stored]
         writes += holds
         if once is not None:
-            writes.append(self._requests.begins_turns(once, None, [each.id for each in replies]))
+            writes.append(self._requests.begins_turns(once, None, replies))
         try:
             self._database.transact(writes)
         except ConditionFailed as refusal:
@@ -627,7 +628,7 @@ class DynamoConversations:
         first_hold = len(writes)
         writes += self._accounts.takes(tenant, [reply])
         if once is not None:
-            writes.append(self._requests.begins_turns(once, user.id.conversation, [reply.id]))
+            writes.append(self._requests.begins_turns(once, user.id.conversation, [reply]))
         try:
             self._database.try_transact(writes)
         except ConditionFailed as refusal:
@@ -822,6 +823,11 @@ def _whole_turns(messages: Sequence[Item]) -> int:
             break
         newest = sequence
     return newest - newest % 2
+
+
+def _may_have_expired(reply: Message, at: datetime) -> bool:
+    """Whether a reply that isn't there may have been settled, and have had its day."""
+    return reply.id.is_completion and at >= reply.created_at + COMPLETION_LIFETIME
 
 
 def _expiry(since: datetime) -> int:

@@ -102,7 +102,10 @@ class Running(Turn):
         self._is_full = asyncio.Event()
         self._began = clock.monotonic()
         self._first_token_ms: int | None = None
+        self._has_begun = False
+        """Whether the model has begun to reply, so that there is something to count."""
         self._accepted = False
+        """Whether its caller may be told so."""
         self._completed: Completed | None = None
         self._route: ModelRoute | None = None
         self._durable = asyncio.ensure_future(plan.durable) if plan.durable else None
@@ -156,7 +159,7 @@ class Running(Turn):
                 self._watch.heard(event)
                 match event:
                     case Accepted(route):
-                        self._route = route
+                        self._route, self._has_begun = route, True
                         if self._durable is not None:
                             await asyncio.shield(self._durable)
                         self._accepted = True
@@ -202,15 +205,34 @@ class Running(Turn):
         """The reply as it ends, and what the caller is to be told of its end."""
         await self._keep_up()
         error = self._why_broken()
-        reply = self._ended(error)
         try:
             if self._durable is not None:
                 await self._durable
-            reply, error = await self._settle(reply, error)
-        except ParleyError as unsettled:
-            error = error or unsettled
+        except ParleyError as lost:
+            error = error or lost
+            reply = self._ended(error)
+            if isinstance(lost, StoreUnavailable):
+                await self._count(reply)
+        else:
+            reply = self._ended(error)
+            try:
+                reply, error = await self._settle(reply, error)
+            except ParleyError as unsettled:
+                error = error or unsettled
         await self._gauging
         return reply, error
+
+    async def _count(self, reply: Message) -> None:
+        """Note what a turn has used that nobody hears, as its reply couldn't be made durable.
+
+        It is tried once, for its caller waits to be told, and the store has just failed for long.
+        """
+        record = self._record(reply)
+        try:
+            await self._store.settle(reply, record)
+        except ParleyError:
+            tokens = record.usage.total_tokens if record.usage else 0
+            log.exception("that %d tokens were used couldn't be noted", tokens)
 
     async def _keep_up(self) -> None:
         """Until the model is done, keep what comes and look whether the turn is to stop."""
@@ -277,7 +299,7 @@ class Running(Turn):
         """
         now, route = self._clock.now(), self._route
         usage = reply.usage
-        if usage is None and self._accepted:
+        if usage is None and self._has_begun:
             usage = estimated(prompt_tokens(self._plan.request), self._kept)
         cost: Decimal | None = Decimal(0)
         if usage is not None:
