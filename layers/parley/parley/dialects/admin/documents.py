@@ -34,10 +34,8 @@ def _as_number(given: object) -> object:
     return given
 
 
-Whole = Annotated[int, BeforeValidator(_as_number), Field(le=MAX_INTEGER)]
-"""A whole number in JSON, which may be written 1.0, too; not text that reads like one, nor true."""
-
-_Real = Annotated[float, BeforeValidator(_as_number), Field(allow_inf_nan=False)]
+NUMBER = BeforeValidator(_as_number)
+"""No text that reads like a number, nor true; last, or the OpenAPI document loses the bounds."""
 
 
 class Document(BaseModel):
@@ -49,13 +47,13 @@ class Document(BaseModel):
 class ParametersDocument(Document):
     """How to sample; what is left out is the model's own choice."""
 
-    temperature: Annotated[_Real, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[_Real, Field(gt=0, le=1)] | None = None
-    max_tokens: Annotated[Whole, Field(ge=1)] | None = None
-    seed: Annotated[Whole, Field(ge=-MAX_INTEGER)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2), NUMBER] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1), NUMBER] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_INTEGER), NUMBER] | None = None
+    seed: Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER), NUMBER] | None = None
     stop: Annotated[tuple[Annotated[_Name, Field(min_length=1)], ...], Field(max_length=4)] = ()
-    frequency_penalty: Annotated[_Real, Field(ge=-2, le=2)] | None = None
-    presence_penalty: Annotated[_Real, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2), NUMBER] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2), NUMBER] | None = None
 
     def read(self) -> Parameters:
         """The parameters that this says."""
@@ -101,7 +99,7 @@ class FieldDocument(Document):
     kind: InputKind = InputKind.TEXT
     required: StrictBool = False
     default: Text = ""
-    max_length: Annotated[Whole, Field(ge=1)] | None = None
+    max_length: Annotated[int, Field(ge=1, le=MAX_INTEGER), NUMBER] | None = None
     options: tuple[Annotated[Text, Field(min_length=1)], ...] = ()
 
     @model_validator(mode="after")
@@ -183,7 +181,7 @@ _Line = Annotated[
 class ProductDocument(Document):
     """One product of a catalogue."""
 
-    id: Annotated[Whole, Field(ge=1)]
+    id: Annotated[int, Field(ge=1, le=MAX_INTEGER), NUMBER]
     name: Annotated[_Line, Field(max_length=200)]
     description: Annotated[Text, Field(min_length=1, max_length=4000)]
     price: Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=4)]
@@ -193,7 +191,7 @@ class ProductDocument(Document):
         dict[Annotated[_Line, Field(max_length=64)], Annotated[_Line, Field(max_length=500)]],
         Field(max_length=50),
     ] = {}
-    stock: Annotated[Whole, Field(ge=0)]
+    stock: Annotated[int, Field(ge=0, le=MAX_INTEGER), NUMBER]
 
     def read(self) -> Product:
         """The product that this says."""

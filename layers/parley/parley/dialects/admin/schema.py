@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, field_validator
 
-from parley.dialects.admin.documents import Document, PersonaDocument, ProductDocument, Whole
+from parley.dialects.admin.documents import NUMBER, Document, PersonaDocument, ProductDocument
 from parley.dialects.fields import MAX_INTEGER, Identifier
 from parley.domain.catalogue import Product
 from parley.domain.origins import ORIGIN
@@ -41,7 +41,7 @@ Number = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 # Tenants ---------------------------------------------------------------------------------------
 
 
-_Whole = Annotated[Whole, Field(ge=0)]
+_Whole = Annotated[int, Field(ge=0, le=MAX_INTEGER), NUMBER]
 _Amount = Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=6)]
 _Origin = Annotated[
     str, Field(max_length=LONGEST_ORIGIN, json_schema_extra={"pattern": f"^{ORIGIN.pattern}$"})
@@ -183,7 +183,9 @@ class RotationBody(Document):
         extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 3600}]}
     )
 
-    overlap_seconds: Annotated[_Whole, Field(le=int(LONGEST_OVERLAP.total_seconds()))] = 86_400
+    overlap_seconds: Annotated[
+        int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds())), NUMBER
+    ] = 86_400
     expires_at: AwareDatetime | None = None
 
 
@@ -248,7 +250,7 @@ class RollbackBody(Document):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": 1}]})
 
-    version: Annotated[Whole, Field(ge=1)]
+    version: Annotated[Number, NUMBER]
 
 
 class PersonaOut(BaseModel):
