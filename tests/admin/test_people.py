@@ -13,8 +13,9 @@ from parley.adapters.dynamodb.completions import DynamoCompletions
 from parley.adapters.dynamodb.erasure import DynamoErasure
 from parley.adapters.dynamodb.ledger import DynamoLedger
 from parley.domain.completions import StoredCompletion
-from parley.domain.conversations import Role, Scope
+from parley.domain.conversations import Origin, Role, Scope
 from parley.domain.errors import NotFound
+from parley.domain.once import Answer
 from parley.domain.sockets import ChatRef, ReplyText
 from parley.domain.turns import PromptMessage
 from parley.services.administration.people import People
@@ -32,7 +33,9 @@ LONG = "ሰላም\n👋 " * 30_000
 
 
 async def stored_completion(stores: Stores, user: str, text: str) -> None:
-    reply = finished(await stores.begin_completion(), text)
+    pending = stores.completion(origin=Origin(dialect="openai", key_id="key-1", user=user))
+    await stores.conversations.begin_completions(stores.scope, [pending])
+    reply = finished(pending, text)
     record = replace(stores.record(reply), user=user)
     assert await stores.conversations.settle(reply, record, last=None)
     await stores.completions.keep(
@@ -217,6 +220,39 @@ async def test_a_completion_whose_deletion_was_left_unfinished_goes_with_its_use
     told = await program.away("users", "delete", stores.tenant, user, "--yes")
     assert told["completions"] == 13
     assert left_of(dynamodb, tables, user) == []
+
+
+async def test_answers_to_requests_that_may_be_repeated_go_with_their_user(
+    program: Program, stores: Stores, dynamodb: "DynamoDBClient", tables: Tables
+) -> None:
+    user = "alice-to-forget"
+    first, second = stores.once("first"), stores.once("second")
+    talk = stores.new(user=user)
+    await stores.conversations.create(talk, once=first)
+    origin = Origin(dialect="openai", key_id="key-1", user=user)
+    await stores.append(talk, once=second, origin=origin)
+    for once in (first, second):
+        await stores.requests.answered(once, Answer(200, "application/json", f"{user}: {LONG}"))
+    await program.away("users", "delete", stores.tenant, user, "--yes")
+    assert left_of(dynamodb, tables, user) == []
+    for once in (first, second):
+        assert await stores.requests.find(once) is None
+
+
+async def test_a_completion_under_way_for_a_user_whom_its_request_names_goes_too(
+    program: Program, stores: Stores, dynamodb: "DynamoDBClient", tables: Tables
+) -> None:
+    user = "alice-to-forget"
+    origin = Origin(dialect="openai", key_id="key-1", user=user)
+    running = [stores.completion(origin=origin) for _ in range(2)]
+    await stores.conversations.begin_completions(stores.scope, running, once=stores.once())
+    await program.away("users", "delete", stores.tenant, user, "--yes")
+    assert left_of(dynamodb, tables, user) == []
+    for reply in running:
+        record = replace(stores.record(reply), user=user)
+        assert not await stores.conversations.settle(finished(reply, LONG), record)
+    assert left_of(dynamodb, tables, user) == []
+    assert await stores.requests.find(stores.once()) is None
 
 
 def operator(stores: Stores, client: "DynamoDBClient", tables: Tables) -> People:

@@ -119,7 +119,9 @@ async def test_a_condition_that_fails_beside_a_conflict_is_what_counts(
     stores: Stores, hook: Hook
 ) -> None:
     pending = await stores.begin_completion()
-    handler, calls = times(1, refusal("ConditionalCheckFailed", "TransactionConflict"))
+    answer = refusal("ConditionalCheckFailed", "TransactionConflict")
+    answer[1]["CancellationReasons"][0]["Item"] = encode({"status": "completed"})
+    handler, calls = times(1, answer)
     with hook("before-call.dynamodb.TransactWriteItems", handler):
         assert not await stores.settle(finished(pending, "Hi!"))
     assert len(calls) == 1

@@ -12,7 +12,7 @@ from parley.adapters.aws import in_thread
 from parley.adapters.dynamodb import keys
 from parley.adapters.dynamodb.client import Database, Place, Tables
 from parley.adapters.dynamodb.keys import Key, Range
-from parley.domain.ids import ConversationId, MessageId
+from parley.domain.ids import ConversationId
 
 SEGMENTS = 8
 """Parts of a table that are scanned side by side."""
@@ -50,15 +50,15 @@ class DynamoErasure:
         user: str,
         *,
         conversations: Collection[ConversationId],
-        completions: Collection[MessageId],
     ) -> None:
         """Scan the transient table, which holds a day, and remove the partitions that are found.
 
-        What belongs to a conversation, or to a completion whose user only the request has named, is
-        found by its number instead.
+        What belongs to a conversation is found by its number instead.
         """
         begins, _ = keys.belonging_to(tenant)
-        condition = "#user = :user AND (begins_with(#pk, :begins) OR #tenant = :tenant)"
+        condition = (
+            "(#user = :user OR #asker = :user) AND (begins_with(#pk, :begins) OR #tenant = :tenant)"
+        )
         values = {"user": user, "begins": begins, "tenant": tenant}
         async for found in self._found(self._tables.transient, condition, values):
             for partition in {key.pk for key in found}:
@@ -66,8 +66,6 @@ class DynamoErasure:
         for conversation in conversations:
             await self._remove_partition(keys.log(tenant, conversation))
             await self._remove_partition(keys.everything(tenant, conversation))
-        for completion in completions:
-            await self._remove_partition(keys.whole(keys.completion(tenant, completion).pk))
 
     async def _sweep(
         self,

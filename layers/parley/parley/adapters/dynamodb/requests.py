@@ -20,6 +20,7 @@ from parley.adapters.dynamodb.client import (
     update,
 )
 from parley.adapters.dynamodb.items import Item
+from parley.domain.conversations import Conversation, Message
 from parley.domain.errors import StoreUnavailable
 from parley.domain.ids import ConversationId, MessageId
 from parley.domain.once import REMEMBERED_FOR, Answer, Done, Once, Repeated
@@ -107,15 +108,16 @@ class DynamoRequests:
 
     # For the stores of what requests begin ------------------------------------------------------
 
-    def begins_conversation(self, once: Once, conversation: ConversationId) -> Write:
+    def begins_conversation(self, once: Once, conversation: Conversation) -> Write:
         """What notes, in the transaction that creates it, that a request began a conversation.
 
-        Whoever holds the request goes on holding it.
+        Whoever holds the request goes on holding it. With the user's data it is removed.
         """
         changes, values = assignments(
             {
                 "fingerprint": once.fingerprint,
-                "conversation": conversation.number,
+                "conversation": conversation.id.number,
+                "user": conversation.user,
                 "expires_at": self._expiry(),
             }
         )
@@ -128,13 +130,17 @@ class DynamoRequests:
         )
 
     def begins_turns(
-        self, once: Once, conversation: ConversationId | None, turns: Sequence[MessageId]
+        self, once: Once, conversation: ConversationId | None, replies: Sequence[Message]
     ) -> Write:
-        """What notes, in the transaction that makes them durable, that a request began turns."""
+        """What notes, in the transaction that makes them durable, that a request began turns.
+
+        With the data of the user who asked it is removed.
+        """
         item: Item = {
             "fingerprint": once.fingerprint,
             "conversation": conversation.number if conversation else None,
-            "turns": json.dumps([turn.number for turn in turns]),
+            "turns": json.dumps([reply.id.number for reply in replies]),
+            "user": next((reply.origin.user for reply in replies if reply.origin), None),
             "expires_at": self._expiry(),
         }
         return put(

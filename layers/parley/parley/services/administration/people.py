@@ -19,9 +19,6 @@ COMPLETIONS_AT_ONCE = 50
 MESSAGES_AT_ONCE = 10
 """Read in one go while data is handed out; a message may have megabytes."""
 
-PASSING_DAYS = 3
-"""Days in UTC that what is kept for a day can be of, as DynamoDB takes its time to remove it."""
-
 Line = dict[str, Any]
 """One JSON object of an export."""
 
@@ -184,12 +181,7 @@ class People:
         ):
             completions += removed
             progress(removed)
-        await self._erasure.erase_passing(
-            tenant_id,
-            user,
-            conversations=conversations,
-            completions=await self._recent_turns(tenant_id, user),
-        )
+        await self._erasure.erase_passing(tenant_id, user, conversations=conversations)
         await self._store.forget_user(tenant_id, user)
         lines = 0
         day = tenant.created_at.astimezone(UTC).date()
@@ -217,17 +209,6 @@ class People:
                     await self._store.delete(scope, conversation)
                 yield conversation
                 progress(1)
-
-    async def _recent_turns(self, tenant_id: str, user: str) -> list[MessageId]:
-        """The user's turns of which something that is kept for a day may still be there."""
-        days = (self._today() - timedelta(days=ago) for ago in range(PASSING_DAYS))
-        return [
-            line.turn
-            for day in days
-            async for lines in self._ledger.lines(tenant_id, day)
-            for line in lines
-            if line.user == user
-        ]
 
     async def _all_conversations(
         self, tenant_id: str, user: str, *, after: ConversationId | None = None
