@@ -80,7 +80,8 @@ def recorded(
 def store(services: bootstrap.Services, loop: asyncio.AbstractEventLoop) -> None:
     """Keep a user's conversation with a long message and a dead turn, and a long completion.
 
-    And use of a day that is over by users with names so long that one item can't hold its sums.
+    And use of a day that is over, by the user and by others with names so long that one item can't
+    hold its sums.
     """
     loop.run_until_complete(services.store.create(CHAT))
     loop.run_until_complete(services.store.append_turn(CHAT, text="r" * LONG, model="any", at=NOW))
@@ -89,13 +90,13 @@ def store(services: bootstrap.Services, loop: asyncio.AbstractEventLoop) -> None
     completions = DynamoCompletions(basics.database, basics.tables)
     loop.run_until_complete(completions.keep(kept("r" * LONG)))
     at = basics.clock.now() - timedelta(days=7)
-    for number in (1, 2):
+    for number, user in enumerate((CHAT.user, "1" * (LONG // 2), "2" * (LONG // 2))):
         line = UsageRecord(
             tenant="demo",
-            user=f"{number}" * (LONG // 2),
+            user=user,
             key_id="key",
             dialect="openai",
-            turn=MessageId(ConversationId(number), 2),
+            turn=MessageId(ConversationId(number + 1), 2),
             model="any",
             status=Status.COMPLETED,
             usage=None,
@@ -112,6 +113,10 @@ def test_a_function_behind_the_admin_api_may_do_what_it_does_and_nothing_else(
     recorded: Recorded,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    demo = loop.run_until_complete(services.directory.get_tenant("demo"))
+    assert demo is not None
+    before_its_use = replace(demo, created_at=services.basics.clock.now() - timedelta(days=8))
+    loop.run_until_complete(services.directory.put_tenant(before_its_use))
     recorded.ask("create_key")  # the first to need the pepper
     said = [{"role": "user", "content": 'script:[{"text": "Hello"}]'}]
     invoke("openai/create_completion", messages=said, stream=False, user="user-81")
