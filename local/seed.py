@@ -1,6 +1,7 @@
 """The demo tenants, their keys, apps and personas; only the local stack ever makes them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from local.demo_app import CONFORMANCE_APP, DEMO_APP
@@ -94,7 +95,9 @@ async def seed(directory: Directory, pepper: str) -> None:
     """Put the demo tenants, keys and apps into the directory, in place of any that are there."""
     now = datetime.now(UTC)
     for name in _TENANTS:
-        await directory.put_tenant(_tenant(name))
+        present = await directory.get_tenant(name)
+        since = present.created_at if present else now  # no report looks at what was before
+        await directory.put_tenant(replace(_tenant(name), created_at=since))
     for text, (tenant, kind) in {**DEMO_KEYS, **_SUITE_KEYS}.items():
         await directory.put_key(
             ApiKey(

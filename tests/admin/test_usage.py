@@ -9,6 +9,7 @@ import pytest
 
 from parley.adapters.dynamodb import ledger
 from parley.domain.conversations import Status, Usage
+from parley.domain.tenants import Tenant
 from tests.admin.conftest import Program
 from tests.support.stores import Stores, finished
 
@@ -24,6 +25,8 @@ async def spend(stores: Stores, usage: Usage | None, **how: Any) -> None:
 async def test_a_report_is_right_to_the_token(program: Program, stores: Stores) -> None:
     today = stores.clock.now()
     yesterday = today - timedelta(days=1)
+    tenant = Tenant(id=stores.tenant, created_at=today - timedelta(days=60))
+    await stores.directory.put_tenant(tenant)
     await spend(stores, Usage(10, 5, 4, 2), user="alice", model="small", cost=Decimal("0.0000751"))
     await spend(stores, Usage(100, 50), user="bob", model="small", dialect="apps", at=yesterday)
     await spend(stores, Usage(1000, 500), user="bob", model="large", status=Status.STOPPED)

@@ -34,6 +34,7 @@ pytestmark = pytest.mark.anyio
 
 TODAY = NOON.date()
 YESTERDAY = TODAY - timedelta(days=1)
+LONG_AGO = NOON - timedelta(days=1000)
 ALICE = Labels("alice", "key-1", "openai", "small", "a-route")
 
 
@@ -64,7 +65,7 @@ class World:
 
 @pytest.fixture
 async def world(ministack_stores: Stores, dynamodb: "DynamoDBClient", tables: Tables) -> World:
-    tenant = Tenant(id=ministack_stores.tenant, created_at=NOON)
+    tenant = Tenant(id=ministack_stores.tenant, created_at=LONG_AGO)
     await ministack_stores.directory.create_tenant(tenant)
     return World(ministack_stores, dynamodb, tables)
 
@@ -145,7 +146,7 @@ async def test_a_year_that_is_added_up_is_a_query_for_each_week(world: World) ->
 
 async def test_nothing_is_kept_of_a_tenant_that_is_being_removed(world: World) -> None:
     await world.spend(at=NOON - timedelta(days=1), cost=Decimal(1))
-    leaving = Tenant(id=world.stores.tenant, created_at=NOON, deleted_at=NOON)
+    leaving = Tenant(id=world.stores.tenant, created_at=LONG_AGO, deleted_at=NOON)
     await world.stores.directory.put_tenant(leaving)
     assert (await world.report()).total.sums.cost == Decimal(1)
     assert await world.kept() is None
@@ -241,7 +242,9 @@ def test_reports_at_once_keep_the_same_day(
     world = World(ministack_stores, dynamodb, tables)
 
     async def begin() -> None:
-        await world.stores.directory.create_tenant(Tenant(id=world.stores.tenant, created_at=NOON))
+        await world.stores.directory.create_tenant(
+            Tenant(id=world.stores.tenant, created_at=LONG_AGO)
+        )
         for _ in range(20):
             await world.spend(at=NOON - timedelta(days=1), cost=Decimal("0.01"))
 
@@ -258,3 +261,12 @@ def test_reports_at_once_keep_the_same_day(
 def test_what_is_kept_of_a_day_reads_back_exactly() -> None:
     sums = {ALICE: Sums(1, 2, 3, 4, 5, 6, 7, 8, 9, Decimal("1234.000000000000001"))}
     assert items.to_sums(items.from_sums(sums)) == sums
+
+
+async def test_no_day_is_read_from_before_a_tenant_was_taken_on(world: World) -> None:
+    tenant = Tenant(id=world.stores.tenant, created_at=NOON - timedelta(days=1))
+    await world.stores.directory.put_tenant(tenant)
+    await world.spend(at=NOON - timedelta(days=1))
+    early = TODAY - timedelta(days=300)
+    assert (await world.report(first=early)).total.sums.turns == 1
+    assert list(await world.ledger.rollups(tenant.id, early, TODAY)) == [YESTERDAY]

@@ -72,7 +72,8 @@ class Reports:
     ) -> Report:
         """What a tenant, or without one all tenants, have used.
 
-        It reads the sums of days that are over, and the lines of those of which there are none yet.
+        It reads the sums of days that are over, and the lines of those of which there are none yet;
+        no day from before a tenant was taken on.
 
         Args:
             groups: those of `GROUPS` to break it down by.
@@ -101,7 +102,8 @@ class Reports:
         rows: dict[tuple[str, ...], Row] = {}
         total = Row(())
         for tenant in tenants:
-            async for day, sums in self._days(tenant, first, last):
+            taken_on = tenant.created_at.astimezone(UTC).date()
+            async for day, sums in self._days(tenant, max(first, taken_on), last):
                 for labels, of in sums.items():
                     named = tuple(GROUPS[group](tenant.id, day, labels) for group in groups)
                     rows.setdefault(named, Row(named)).sums.add(of)
