@@ -245,6 +245,7 @@ WORKERS_ENDS = {
     "after the claim": Status.INTERRUPTED,
     "among the tokens": Status.INTERRUPTED,
     "before the settling": Status.INTERRUPTED,
+    "after the settling": Status.COMPLETED,
 }
 """When a worker is killed, and how the turn ends that is asked for again."""
 
@@ -253,7 +254,7 @@ WORKERS_ENDS = {
 def test_a_message_whose_worker_died_is_never_answered_twice(
     deployment: Deployment, model: ModelElsewhere, name: str, rules: dict[str, Any]
 ) -> None:
-    """Its client stays connected and says it again: at once, and when the lease is over."""
+    """Its client stays connected and says it again, and is told how it has ended."""
     customer = anyio.run(partial(deployment.customer, model=model.route, **rules))
     fork = deployment.zygote.fork
     moment = Moment(name)
@@ -265,7 +266,7 @@ def test_a_message_whose_worker_died_is_never_answered_twice(
         moment.victim = dying
         proxy.decide = moment.decide
         client.say()
-        if name in {"among the tokens", "before the settling"}:
+        if name in {"among the tokens", "before the settling", "after the settling"}:
             client.until("message_stream_token")
         if name == "among the tokens":
             dying.kill()
@@ -273,13 +274,12 @@ def test_a_message_whose_worker_died_is_never_answered_twice(
             model.goes_on.set()
             moment.wait()
         client.say()
+        ahead = 0 if name == "before the claim" else PAST_THE_LEASE
+        another = fork(WHOLE_STACK, address=workers, gateway=gateway, ahead=ahead)
         status = WORKERS_ENDS[name]
         if status is Status.COMPLETED:
-            another = fork(WHOLE_STACK, address=workers, gateway=gateway)
             client.until("message_stream_ended")
         else:
-            another = fork(WHOLE_STACK, address=workers, gateway=gateway, ahead=PAST_THE_LEASE)
-            client.say()
             client.until("error", code="interrupted")
         check_one_turn(client, customer, chat.id, model, status)
     for process in (another, gateway):

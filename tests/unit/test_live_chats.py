@@ -17,7 +17,17 @@ from parley.domain.errors import (
     Unauthenticated,
 )
 from parley.domain.ids import ConversationId
-from parley.domain.sockets import Answer, Greet, Job
+from parley.domain.sockets import (
+    Answer,
+    ChatEvent,
+    ChatRef,
+    Entry,
+    Greet,
+    Job,
+    ReplyEnded,
+    ReplyStarted,
+    ReplyText,
+)
 from parley.domain.tenants import Limits, OutOfScope
 from parley.domain.turns import LEASE_SECONDS
 from tests.support.clock import ManualClock
@@ -576,10 +586,64 @@ async def test_who_says_it_again_too_late_to_be_answered_is_told_so(
     clock.advance(LEASE_SECONDS + 10)
     for _ in range(2):
         await world.say("script:[]", message_id="mine")
+        await world.work()
     [error] = [each for each in world.heard() if each["type"] == "error"]
     [_, reply] = await world.history()
     assert (error["code"], error["message_id"]) == ("interrupted", str(reply.id))
-    assert (reply.status, world.workers.jobs) == (Status.INTERRUPTED, [])
+    assert reply.status is Status.INTERRUPTED
+
+
+@pytest.mark.parametrize("last", ["message_received", "message_stream_started", "token"])
+async def test_a_reply_whose_worker_died_when_it_had_settled_it_is_told_to_its_end_once(
+    world: World, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    await world.connect(await world.begin())
+    await world.say(script({"text": "Hel"}, {"text": "lo"}), message_id="mine")
+    [job] = [job for job in world.workers.jobs if isinstance(job, Answer)]
+    append = world.events.append
+    untold = {
+        "message_received": (ReplyStarted, ReplyText, ReplyEnded),
+        "message_stream_started": (ReplyText, ReplyEnded),
+        "token": (ReplyEnded,),
+    }[last]
+
+    async def lose(chat: ChatRef, event: ChatEvent, **how: Any) -> Entry:
+        if not isinstance(event, untold):
+            return await append(chat, event, **how)
+        raise RuntimeError("as if it were dead")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(world.events, "append", lose)
+        with pytest.raises(RuntimeError):
+            await world.chats.perform(job)
+    assert kinds(world.heard())[-1] == ("message_stream_token" if last == "token" else last)
+    await world.instance().perform(job)  # the worker may be alive, and about to tell
+    assert "message_stream_ended" not in kinds(world.heard())
+    clock.advance(LEASE_SECONDS + 10)
+    await world.instance().perform(job)
+    await world.say(script({"text": "Hel"}, {"text": "lo"}), message_id="mine")
+    await world.work()
+    heard = world.heard()
+    assert text(heard) == "Hello"
+    assert kinds(heard).count("message_stream_started") == 1
+    [ended] = [each for each in heard if each["type"] == "message_stream_ended"]
+    assert ended["status"] == "completed"
+
+
+async def test_a_reply_that_was_told_to_its_end_is_told_once(
+    world: World, clock: ManualClock
+) -> None:
+    chat = await world.begin()
+    await world.connect(chat)
+    await world.say(script({"text": "Hello"}), message_id="mine")
+    await world.work()
+    clock.advance(LEASE_SECONDS + 10)
+    await world.connect(chat, "c2")
+    for name in ("c1", "c2"):
+        await world.say(script({"text": "Hello"}), name, message_id="mine")
+        await world.work()
+    assert kinds(world.heard()).count("message_stream_ended") == 1
+    assert kinds(world.heard("c2"))[-1] == "message_received"
 
 
 async def until(condition: Any) -> None:

@@ -193,8 +193,9 @@ class LiveChats:
             case Answer(connection):
                 caller = await self._caller(connection, proven=True)
                 if not await self._replies.answer(caller, job):
-                    # Lambda does a job again whose worker died.
+                    # Lambda may do a job twice, and a client say again what nobody lived to answer.
                     await self._replies.end_dead(connection.chat)
+                    await self._replies.end_untold(job)
                     await self._deliver(connection)
             case _:
                 assert_never(job)
@@ -233,14 +234,13 @@ class LiveChats:
             MessageReceived(message.id, text, said.client_id, to=connection.id if again else None),
             at=self._clock.now(),
         )
-        if reply.status is Status.PENDING:  # said again, it may be that nobody was told to answer
+        # Said again, it may be that nobody was told to answer, or nobody has lived to tell the end.
+        if again or reply.status is Status.PENDING:
             try:
                 await self._workers.start(Answer(connection, reply.id))
             except ParleyError as error:
                 await self._tell(connection, error, message=reply.id, client_id=said.client_id)
                 return
-        elif again:  # it may have ended unheard, where nobody lived to answer it
-            await self._replies.end_dead(connection.chat)
         await self._deliver(connection)
 
     async def _admit(self, caller: Caller, connection: Connection) -> None:

@@ -2,30 +2,36 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from contextlib import aclosing
+from datetime import timedelta
 
 from parley.domain.conversations import Message, Scope, Status
-from parley.domain.errors import NotFound, ParleyError
+from parley.domain.errors import Conflict, NotFound, ParleyError
+from parley.domain.ids import MessageId
 from parley.domain.sockets import (
     LOG_LIFETIME,
     Answer,
     ChatEvent,
     ChatRef,
     ErrorOccurred,
+    MessageReceived,
     ReplyEnded,
     ReplyStarted,
     ReplyText,
 )
 from parley.domain.tenants import Caller
-from parley.domain.turns import Failed, Finished, TextDelta
+from parley.domain.turns import LEASE_SECONDS, Failed, Finished, TextDelta
 from parley.ports import Clock, ConversationStore, EventLog
 from parley.services.live.courier import Courier
 from parley.services.live.wire import Wire, pieces
 from parley.services.turns import Turn, Turns
-from parley.services.turns.recovery import Recovery
+from parley.services.turns.recovery import Recovery, stored
 from parley.services.turns.turn import error_of
 
 log = logging.getLogger(__name__)
+
+ENTRIES_READ_AT_ONCE = 1000
 
 MESSAGES_LOOKED_AT = 10
 """The newest, in which a reply whose worker died is looked for."""
@@ -69,6 +75,8 @@ class Replies:
             script = _Script(self._events, self._clock, chat, news)
             try:
                 turn = await self._turns.take_up(caller, job.turn)
+            except Conflict:  # it has ended before anybody answered it
+                return False
             except ParleyError as error:
                 script.say(ErrorOccurred(self._wire.describe(error), job.turn))
             else:
@@ -92,6 +100,61 @@ class Replies:
             ):
                 told = ErrorOccurred(self._wire.describe(error_of(reply)), reply.id)
                 await self._events.append(chat, told, at=self._clock.now())
+
+    async def end_untold(self, job: Answer) -> None:
+        """Tell the rest of a reply, once, whose worker died when it had settled it.
+
+        It takes all that was told since the connection was opened over which it was asked for;
+        where the question isn't among that, nothing is told.
+        """
+        chat, turn = job.connection.chat, job.turn
+        try:
+            reply = await stored(self._store, chat.tenant, turn)
+        except NotFound:
+            return
+        if not self._is_long_over(reply):
+            return
+        told = await self._told(job)
+        if told.is_over or not told.is_whole or not reply.text.startswith(told.text):
+            return
+        if not await self._events.claim(chat.tenant, turn, ends=True):
+            return
+        script = _Script(self._events, self._clock, chat, asyncio.Event())
+        for event in self._rest(reply, told):
+            script.say(event)
+        await script.end()
+
+    async def _told(self, job: Answer) -> "_Told":
+        told, position = _Told(job.turn), job.connection.cursor
+        while not told.is_over:
+            entries, _ = await self._events.read(
+                job.connection.chat, after=position, limit=ENTRIES_READ_AT_ONCE
+            )
+            if not entries:
+                break
+            position = entries[-1].position
+            for entry in entries:
+                told.add(entry.event)
+        return told
+
+    def _rest(self, reply: Message, told: "_Told") -> Iterator[ChatEvent]:
+        if reply.status is Status.FAILED:
+            yield ErrorOccurred(self._wire.describe(error_of(reply)), reply.id)
+            return
+        if not told.has_started:
+            yield ReplyStarted(reply.id)
+        rest = reply.text.removeprefix(told.text)
+        if rest:
+            yield ReplyText(reply.id, rest)
+        yield ReplyEnded(reply.id, reply.status, reply.finish_reason, reply.usage)
+
+    def _is_long_over(self, reply: Message) -> bool:
+        """Whether it was settled by a worker that would have told of its end by now."""
+        return (
+            reply.status not in {Status.PENDING, Status.INTERRUPTED}
+            and reply.ended_at is not None
+            and timedelta(seconds=LEASE_SECONDS) < self._clock.now() - reply.ended_at < LOG_LIFETIME
+        )
 
     def _is_of_a_dead_worker(self, reply: Message) -> bool:
         return (
@@ -122,6 +185,31 @@ class Replies:
         finally:
             script.is_over.set()
             await writing
+
+
+class _Told:
+    """What a chat was told of a reply."""
+
+    def __init__(self, reply: MessageId) -> None:
+        self.is_whole = False
+        """Whether it was seen from the question on."""
+        self.has_started = False
+        self.is_over = False
+        self.text = ""
+        self._reply = reply
+        self._question = MessageId(reply.conversation, reply.sequence - 1)
+
+    def add(self, event: ChatEvent) -> None:
+        """Note the next event of the chat."""
+        match event:
+            case MessageReceived(message, to=None) if message == self._question:
+                self.is_whole = True
+            case ReplyStarted(message) if message == self._reply:
+                self.has_started = True
+            case ReplyText(message, text) if message == self._reply:
+                self.text += text
+            case ReplyEnded(message) | ErrorOccurred(_, message, to=None) if message == self._reply:
+                self.is_over = True
 
 
 class _Script:
