@@ -15,9 +15,11 @@ from parley.adapters.dynamodb.ledger import DynamoLedger
 from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import Origin, Role, Scope
 from parley.domain.errors import NotFound
+from parley.domain.ids import ConversationId, MessageId
 from parley.domain.once import Answer
 from parley.domain.sockets import ChatRef, ReplyText
 from parley.domain.turns import PromptMessage
+from parley.services.administration import people
 from parley.services.administration.people import People
 from parley.services.administration.tenants import Tenants
 from tests.admin.conftest import Program
@@ -90,6 +92,29 @@ async def test_a_long_text_is_handed_out_to_the_letter(
     assert "can't be written" in again
 
 
+async def test_what_is_removed_while_it_is_handed_out_is_missing_and_no_more(
+    stores: Stores, dynamodb: "DynamoDBClient", tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "CONVERSATIONS_AT_ONCE", 2)
+    monkeypatch.setattr(people, "MESSAGES_AT_ONCE", 2)
+    for number in range(5):
+        stores.clock.advance(1)
+        await stores.begin(user="alice", title=f"talk {number}")
+        await stored_completion(stores, "alice", f"completion {number}")
+    told: list[str] = []
+    async for line in operator(stores, dynamodb, tables).export(stores.tenant, "alice"):
+        if line["type"] == "conversation":
+            told.append(line["title"])
+            if line["title"] == "talk 1":  # the last of its page
+                gone = ConversationId.parse(line["id"])
+                await stores.conversations.delete(stores.scope, gone)
+        else:
+            told.append(line["messages"][0]["text"])
+            if told[-1] == "completion 3":
+                await stores.completions.delete(stores.scope, MessageId.parse(line["id"]))
+    assert told == [f"{kind} {number}" for kind in ("talk", "completion") for number in range(5)]
+
+
 async def test_handing_out_takes_the_memory_of_a_few_messages(
     stores: Stores, dynamodb: "DynamoDBClient", tables: Tables
 ) -> None:
@@ -98,10 +123,9 @@ async def test_handing_out_takes_the_memory_of_a_few_messages(
     for _ in range(40):
         await stores.take_turn(talk, text, text)
         talk = await stores.conversations.get(stores.scope, talk.id)
-    people = operator(stores, dynamodb, tables)
     tracemalloc.start()
     try:
-        lines = people.export(stores.tenant, "alice")
+        lines = operator(stores, dynamodb, tables).export(stores.tenant, "alice")
         read = sum([len(line.get("text", "")) async for line in lines])
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -169,9 +193,9 @@ async def test_an_interrupted_removal_is_ended_by_the_same_command(
 ) -> None:
     user = "alice-to-forget"
     await fill(stores, user)
-    people = operator(stores, dynamodb, tables)
+    removing = operator(stores, dynamodb, tables)
     with interrupted_after(dynamodb, writes), pytest.raises(Interruption):
-        await people.delete(stores.tenant, user)
+        await removing.delete(stores.tenant, user)
     assert left_of(dynamodb, tables, user)
     await program.away("users", "delete", stores.tenant, user, "--yes")
     assert left_of(dynamodb, tables, user) == []

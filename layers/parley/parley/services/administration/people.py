@@ -1,11 +1,11 @@
 """What is stored of a tenant's users: shown, handed out and removed on request."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from parley.domain.completions import StoredCompletion
 from parley.domain.conversations import Conversation, Message, Page, Scope
@@ -13,6 +13,9 @@ from parley.domain.errors import InvalidRequest, NotFound
 from parley.domain.ids import ConversationId, MessageId
 from parley.ports import Clock, CompletionStore, ConversationStore, Erasure, Ledger
 from parley.services.administration.tenants import Tenants
+
+T = TypeVar("T")
+Id = TypeVar("Id")
 
 CONVERSATIONS_AT_ONCE = 50
 COMPLETIONS_AT_ONCE = 50
@@ -210,44 +213,66 @@ class People:
                 yield conversation
                 progress(1)
 
-    async def _all_conversations(
+    def _all_conversations(
         self, tenant_id: str, user: str, *, after: ConversationId | None = None
     ) -> AsyncIterator[Conversation]:
-        has_more = True
-        while has_more:
-            page = await self._store.list_conversations(
+        return _all(
+            lambda last: self._store.list_conversations(
                 Scope(tenant_id),
                 user,
                 limit=CONVERSATIONS_AT_ONCE,
-                after=after,
+                after=last,
                 newest_first=False,
-            )
-            for conversation in page.items:
-                yield conversation
-                after = conversation.id
-            has_more = page.has_more
+            ),
+            after,
+            lambda conversation: conversation.id,
+        )
 
-    async def _all_completions(
+    def _all_completions(
         self, tenant_id: str, user: str, *, after: MessageId | None = None
     ) -> AsyncIterator[StoredCompletion]:
-        scope = Scope(tenant_id, user)
-        has_more = True
-        while has_more:
-            page = await self._completions.list(
-                scope,
+        return _all(
+            lambda last: self._completions.list(
+                Scope(tenant_id, user),
                 limit=MESSAGES_AT_ONCE,
-                after=after,
+                after=last,
                 newest_first=False,
                 model=None,
                 metadata={},
-            )
-            for completion in page.items:
-                yield completion
-                after = completion.id
-            has_more = page.has_more
+            ),
+            after,
+            lambda completion: completion.id,
+        )
 
     def _today(self) -> date:
         return self._clock.now().astimezone(UTC).date()
+
+
+async def _all(
+    read: Callable[[Id | None], Awaitable[Page[T]]], after: Id | None, id_of: Callable[[T], Id]
+) -> AsyncIterator[T]:
+    """All of a list behind one of it, page by page; what is removed meanwhile may be missing.
+
+    Args:
+        read: the first page behind one of the list, or of all.
+
+    Raises:
+        NotFound: what to begin behind has been removed.
+    """
+    told = [after]
+    has_more = True
+    while has_more:
+        try:
+            page = await read(told[-1])
+        except NotFound:
+            told.pop()  # all that was told behind the one before is gone, so the rest begins there
+            if not told:
+                raise
+            continue
+        for each in page.items:
+            yield each
+            told.append(id_of(each))
+        has_more = page.has_more
 
 
 def conversation_line(conversation: Conversation) -> Line:
