@@ -13,7 +13,8 @@ from moto import mock_aws
 
 from parley.adapters.dynamodb import keys
 from parley.adapters.dynamodb.catalogues import PART_BYTES, DynamoCatalogues
-from parley.adapters.dynamodb.client import Database, Tables
+from parley.adapters.dynamodb.client import Database, Tables, Write
+from parley.adapters.dynamodb.items import Item
 from parley.adapters.memory_catalogues import MemoryCatalogues
 from parley.adapters.system import SystemClock
 from parley.domain.catalogue import Catalogue, CatalogueHead, Product
@@ -202,3 +203,18 @@ async def test_what_an_interrupted_replacement_left_is_never_read_and_then_remov
     await whole.replace(tenant, new)
     assert await whole.load(tenant) == new
     assert parts(dynamodb, tables, tenant) == {"new"}
+
+
+async def test_a_write_whose_answer_was_lost_and_that_is_repeated_loses_nothing(
+    dynamodb: "DynamoDBClient", tables: Tables, tenant: str
+) -> None:
+    class Repeating(Database):
+        def write(self, write: Write) -> Item:
+            super().write(write)
+            return super().write(write)
+
+    store = DynamoCatalogues(Repeating(dynamodb, SystemClock(), patience=PATIENCE), tables)
+    for version in ("old", "new"):
+        await store.replace(tenant, a_catalogue(version))
+        assert await store.head(tenant) == a_catalogue(version).head
+        assert parts(dynamodb, tables, tenant) == {version}

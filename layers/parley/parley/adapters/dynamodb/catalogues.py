@@ -81,11 +81,12 @@ class DynamoCatalogues:
         head = Item(**asdict(catalogue.head), parts=len(parts))
         try:
             self._write(tenant, head | {"spare": old}, version=old, spare=new)
-        except ConditionFailed as error:
-            self._remove(tenant, new)
-            raise Conflict(
-                "The catalogue is being replaced by another call that began later."
-            ) from error
+        except ConditionFailed as refusal:
+            if not _says(refusal, version=new):
+                self._remove(tenant, new)
+                raise Conflict(
+                    "The catalogue is being replaced by another call that began later."
+                ) from refusal
         if old is not None:
             self._remove(tenant, old)
             with suppress(ConditionFailed):  # the next call has begun and sees to it
@@ -107,7 +108,9 @@ class DynamoCatalogues:
                     version=before.get("version"),
                     spare=before.get("spare"),
                 )
-            except ConditionFailed:
+            except ConditionFailed as refusal:
+                if _says(refusal, spare=new):
+                    return before
                 patience.after_collision()
             else:
                 return before
@@ -126,6 +129,15 @@ class DynamoCatalogues:
     def _remove(self, tenant: str, version: str) -> None:
         for found in self._database.keys(self._table, keys.catalogue_parts(tenant, version)):
             self._database.delete_many(self._table, found)
+
+
+def _says(refusal: ConditionFailed, **ours: str) -> bool:
+    """Whether the head that was met says what only we write.
+
+    botocore repeats a write whose answer was lost, and then meets its own item.
+    """
+    (found,) = refusal.found
+    return found is not None and ours.items() <= found.items()
 
 
 def _to_head(item: Item) -> CatalogueHead | None:
