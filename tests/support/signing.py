@@ -29,13 +29,17 @@ def signed(
 
 
 class Operator(httpx.Auth):
-    """Signs the requests of an httpx client with the local credentials."""
+    """Signs the requests of an httpx client, with the local credentials where it has no others."""
 
     requires_request_body = True
 
+    def __init__(self, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> None:
+        self._keys = {"access_key": access_key, "secret_key": secret_key}
+
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Sign one."""
-        request.headers.update(signed(request.method, str(request.url), request.content))
+        url = str(request.url)
+        request.headers.update(signed(request.method, url, request.content, **self._keys))
         yield request
 
 
