@@ -10,7 +10,7 @@ async def erase(tenant: str, user: str | None) -> None:
     """Remove what is to be removed; what is gone already is done."""
     operator = administration()
     if user is None:
-        await operator.tenants.delete(tenant, pause=asyncio.sleep)
+        await operator.tenants.end_deletion(tenant, pause=asyncio.sleep)
     else:
         await operator.people.delete(tenant, user)
 

@@ -380,6 +380,11 @@ def test_erase_does_nothing_where_it_was_done_before(
     assert "error.type" not in line
 
 
+def test_erase_that_comes_late_leaves_a_new_tenant_of_that_name_alone(invoke: Invoke) -> None:
+    erase(tenant="demo", user=None)
+    assert invoke("admin/get_tenant").json["status"] == "active"
+
+
 def test_erase_belongs_to_the_trace_of_the_request(
     services: bootstrap.Services,
     loop: asyncio.AbstractEventLoop,

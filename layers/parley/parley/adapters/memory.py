@@ -307,7 +307,8 @@ class MemoryConversations:
                 self._journal.forget(tenant, reply.id)
                 expires_at = reply.created_at + COMPLETION_LIFETIME
                 may_have_expired = reply.id.is_completion and record.at >= expires_at
-                if not (may_have_expired or (tenant, reply.id) in self._billed):
+                is_reply = reply.role is Role.ASSISTANT
+                if is_reply and not (may_have_expired or (tenant, reply.id) in self._billed):
                     self._bill(reply, replace(record, user=FORGOTTEN))
                 return False
             if pending.status is not Status.PENDING:

@@ -456,7 +456,7 @@ class DynamoConversations:
             # It is gone or never was, so nothing else would ever remove these.
             self._database.delete_many(table, (part for part, _ in parts))
             self._journal.remove(table, key)
-            if not _may_have_expired(reply, record.at):
+            if _is_uncounted(reply, record.at):
                 self._bill([], reply, replace(record, user=FORGOTTEN))
         return refusal is None
 
@@ -825,9 +825,10 @@ def _whole_turns(messages: Sequence[Item]) -> int:
     return newest - newest % 2
 
 
-def _may_have_expired(reply: Message, at: datetime) -> bool:
-    """Whether a reply that isn't there may have been settled, and have had its day."""
-    return reply.id.is_completion and at >= reply.created_at + COMPLETION_LIFETIME
+def _is_uncounted(reply: Message, at: datetime) -> bool:
+    """Whether a reply that isn't there can't have been settled and have had its day since."""
+    may_have_expired = reply.id.is_completion and at >= reply.created_at + COMPLETION_LIFETIME
+    return reply.role is Role.ASSISTANT and not may_have_expired
 
 
 def _expiry(since: datetime) -> int:
