@@ -36,6 +36,7 @@ from parley.domain.turns import (
     UsageRecord,
 )
 from parley.services.turns import Turn
+from tests.support.lines import Lines
 from tests.support.turns import CALLER, COMPLETED, HELLO, PROMPT, TENANT, World, until
 
 pytestmark = pytest.mark.anyio
@@ -435,6 +436,21 @@ async def test_who_comes_back_costs_one_look_and_what_was_missed(
         TextDelta("lo")
     ]
     assert asked == [("get_message", {}), ("checkpoints", {"after": 1})]
+
+
+async def test_a_dead_turn_is_counted_once_when_it_is_found(world: World) -> None:
+    world.model.plays = hanging("Hel")
+    conversation = await world.chat()
+    turn = await streamed(world, conversation.id)
+    await die_after(world, turn, 1)
+    world.clock.advance(LEASE_SECONDS + 1)
+    with Lines.taken() as lines:
+        for _ in range(2):
+            await world.turns.hear(CALLER, turn.reply.id)
+    [line] = lines.of("internal")
+    assert line["turn_id"] == str(turn.reply.id)
+    assert (line["status"], line["error.type"]) == ("interrupted", "interrupted")
+    assert (line["Turns"], line["FailedTurns"]) == (1, 1)
 
 
 async def test_a_store_that_fails_in_no_way_known_leaves_nobody_waiting(

@@ -13,6 +13,21 @@ _SETS: Final = ((), ("Dialect", "Model"))
 """What metrics of turns are kept by."""
 
 
+def leave_for_dead(reply: Message) -> None:
+    """Leave the line of a turn whose process died before it could, as whoever found it settled it.
+
+    It tells no durations and no model: what a catch-all serves is known to a living turn alone.
+    """
+    found_by = spans.current()
+    span = Span("chat", kind="internal", parent=found_by.trace if found_by else None)
+    span.attributes |= {"gen_ai.operation.name": "chat", "status": reply.status.value}
+    span.error = reply.error
+    span.measure("Turns", 1)
+    span.measure("FailedTurns", 1)
+    with spans.entered(span, turn_id=str(reply.id)):
+        span.end({}, ((),))
+
+
 class TurnWatch:
     """Sees a turn through and leaves its line; nothing it does can fail or delay the turn."""
 

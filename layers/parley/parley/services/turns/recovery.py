@@ -13,6 +13,7 @@ from parley.domain.ids import MessageId
 from parley.domain.routes import Price
 from parley.domain.turns import LEASE_SECONDS, UsageRecord
 from parley.ports import Clock, ConversationStore
+from parley.services.observation import leave_for_dead
 from parley.services.turns.deltas import Assembly
 from parley.services.turns.reserving import estimated
 
@@ -79,6 +80,7 @@ class Recovery:
             cost=cost,
         )
         if await self._store.settle(ended, record):
+            leave_for_dead(ended)
             return ended
         return await stored(self._store, tenant, message.id)  # another was faster
 
