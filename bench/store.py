@@ -67,7 +67,7 @@ class Asked:
     """What one request took of the store."""
 
     before: int
-    """Sequential calls until the answer began, which for a turn is when the model was asked."""
+    """Sequential calls until the answer began."""
     after: int
     cost: Cost
     seconds: float
@@ -75,7 +75,7 @@ class Asked:
 
     @property
     def figures(self) -> tuple[int, int, int, float, float]:
-        """What may not depend on how much is stored."""
+        """What is shown of it."""
         return self.before, self.after, self.before + self.after, self.cost.reads, self.cost.writes
 
 
@@ -224,7 +224,8 @@ def report(rows: list[Row]) -> str:
         "3. Store: sequential calls and consumed capacity units",
         ("", "stored", "calls before", "after", "in all", "read units", "write units"),
         [(row.name, row.stored, *row.asked.figures) for row in rows],
-        "Before: until the model is asked, or the answer begins. Texts of 200 and 400 bytes.",
+        "Before: until the answer begins. Texts of 200 and 400 bytes.",
+        "A completion's model is asked after the first of these, a turn's after the last.",
         f"A window of {SMALL_WINDOW} tokens has {messages_to_read(SMALL_WINDOW)} messages read, "
         f"the scripted model's own {messages_to_read(OWN_WINDOW)}.",
         f"A call took {1000 * median(row.asked.seconds for row in rows):.1f} ms here.",
@@ -232,14 +233,17 @@ def report(rows: list[Row]) -> str:
 
 
 def differences(rows: list[Row]) -> list[str]:
-    """A sentence for each row that depends on how much is stored, though it may not."""
+    """A sentence for each row whose cost depends on how much is stored, though it may not.
+
+    Which calls went side by side isn't compared: on a busy machine some miss each other.
+    """
     comparable = [row for row in rows if row.same]
     first = {row.name: row for row in reversed(comparable)}
     return [
-        f"{row.name}: {row.asked.figures} with {row.stored:,} stored, "
-        f"{first[row.name].asked.figures} with {first[row.name].stored:,}."
+        f"{row.name}: {row.asked.cost} with {row.stored:,} stored, "
+        f"{first[row.name].asked.cost} with {first[row.name].stored:,}."
         for row in comparable
-        if row.asked.figures != first[row.name].asked.figures
+        if row.asked.cost != first[row.name].asked.cost
     ]
 
 
