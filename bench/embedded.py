@@ -2,13 +2,15 @@
 
 import asyncio
 import json
-import resource
+import math
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 
 from bench.table import table
@@ -19,9 +21,6 @@ from parley.domain.turns import Completed, CompletionRequest, PromptMessage, Tex
 RUNS = 3
 WORDS_READ = 800
 TOKENS_WRITTEN = 128
-MEBIBYTE = 2**20
-PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
-"""What getrusage counts a peak in, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ async def _measured() -> Run:
     written = await _ask(model, "Count from one up.", max_tokens=TOKENS_WRITTEN)
     return Run(
         load=load,
-        memory=(_peak() - before) / MEBIBYTE,
+        memory=(_peak() - before) / 1024,
         read=read.usage.prompt_tokens / read.end,
         written=(written.usage.completion_tokens - 1) / (written.end - written.first),
     )
@@ -105,9 +104,13 @@ async def _ask(model: EmbeddedModel, text: str, *, max_tokens: int) -> _Answer:
     return _Answer(times[0], times[-1], usage)
 
 
-def _peak() -> int:
-    """The most memory that this process has had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT
+def _peak() -> float:
+    """The most memory that this process has had, in KiB; not a number where this can't be told."""
+    if sys.platform != "linux":
+        return math.nan
+    # getrusage would tell that of the process it was forked from, if that is more.
+    [peak] = re.findall(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return float(peak)
 
 
 if __name__ == "__main__":

