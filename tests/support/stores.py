@@ -262,3 +262,11 @@ def on_dynamodb(client: "DynamoDBClient", tables: Tables, clock: ManualClock) ->
 def completion_id() -> MessageId:
     """The id of a stateless completion that nobody else uses."""
     return MessageId(ConversationId(next(_numbers)), 1)
+
+
+class NothingToErase:
+    """An `Erasure` of tenants that aren't removed here."""
+
+    async def erase_tenant(self, tenant: str, *, progress: Callable[[int], None]) -> None: ...
+
+    async def erase_passing(self, tenant: str, user: str, **of: Any) -> None: ...

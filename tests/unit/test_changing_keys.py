@@ -17,6 +17,7 @@ from parley.services.administration.tenants import Tenants
 from parley.services.credentials import Credentials
 from parley.services.tokens import Tokens
 from tests.support.clock import ManualClock
+from tests.support.stores import NothingToErase
 
 pytestmark = pytest.mark.anyio
 
@@ -24,14 +25,6 @@ TENANT = Tenant(id="acme", created_at=datetime(2026, 1, 1, tzinfo=UTC))
 DAY = timedelta(days=1)
 
 Change = Callable[[Keys, ApiKey], Awaitable[Any]]
-
-
-class NothingToErase:
-    """An `Erasure` of tenants that aren't removed here."""
-
-    async def erase_tenant(self, tenant: str, *, progress: Callable[[int], None]) -> None: ...
-
-    async def erase_passing(self, tenant: str, user: str, **of: Any) -> None: ...
 
 
 class SharedDirectory(MemoryDirectory):

@@ -15,10 +15,12 @@ from parley.domain.conversations import Parameters
 from parley.domain.errors import InvalidRequest, NotFound
 from parley.domain.routes import ModelRoute, Price, TimeLimits
 from parley.domain.tenants import Tenant
+from parley.services.administration.tenants import Tenants
 from parley.services.located_json import Node, parse
 from parley.services.model_routes import ModelRoutes
 from parley.services.route_files import WrongRoutes, read_routes, routes_document
-from tests.support.clock import NOON
+from tests.support.clock import NOON, ManualClock
+from tests.support.stores import NothingToErase
 
 ALL = """{
   "smart": [
@@ -335,7 +337,8 @@ pytestmark = pytest.mark.anyio
 
 
 def admin(directory: MemoryDirectory) -> ModelRoutes:
-    return ModelRoutes(directory, MemorySecrets({}), stack="parley")
+    tenants = Tenants(directory, NothingToErase(), ManualClock())
+    return ModelRoutes(tenants, MemorySecrets({}), stack="parley")
 
 
 async def test_routes_replace_those_that_a_tenant_has() -> None:
@@ -349,6 +352,18 @@ async def test_routes_replace_those_that_a_tenant_has() -> None:
     tenant = await directory.get_tenant("acme")
     assert tenant is not None
     assert tenant.models == read_routes(ALL)
+
+
+async def test_another_order_is_a_change_for_the_first_is_the_default() -> None:
+    directory = MemoryDirectory()
+    await directory.create_tenant(Tenant(id="acme", created_at=NOON))
+    named = {name: [{"backend": "scripted", "model": "any"}] for name in ("one", "two")}
+    for models in (named, dict(reversed(named.items()))):
+        await admin(directory).replace("acme", json.dumps(models))
+
+    tenant = await directory.get_tenant("acme")
+    assert tenant is not None
+    assert tenant.default_model == "two"
 
 
 async def test_wrong_routes_change_nothing() -> None:
@@ -366,7 +381,8 @@ async def test_wrong_routes_change_nothing() -> None:
 
 async def test_the_key_of_a_server_is_kept_among_those_of_upstreams() -> None:
     secrets = MemorySecrets({})
-    routes = ModelRoutes(MemoryDirectory(), secrets, stack="parley-prod")
+    tenants = Tenants(MemoryDirectory(), NothingToErase(), ManualClock())
+    routes = ModelRoutes(tenants, secrets, stack="parley-prod")
 
     assert await routes.keep_key("vllm", "sk-1") == "parley-prod/upstreams/vllm"
     assert await secrets.get("parley-prod/upstreams/vllm") == "sk-1"

@@ -56,7 +56,7 @@ def administer(made: Services) -> Administration:
     return Administration(
         tenants=tenants,
         keys=Keys(tenants, made.directory, made.credentials, clock),
-        models=ModelRoutes(made.directory, basics.secrets, stack=basics.settings.stack),
+        models=ModelRoutes(tenants, basics.secrets, stack=basics.settings.stack),
         personas=made.personas,
         people=People(
             tenants,

@@ -1,13 +1,12 @@
 """What an operator does with the routes of tenants' models, and with the keys they need."""
 
 import re
-from dataclasses import replace
 
-from parley.domain.errors import Conflict, InvalidRequest, NotFound
+from parley.domain.errors import InvalidRequest
 from parley.domain.routes import SECRET_NAME, upstream_secret
 from parley.domain.tenants import Tenant
-from parley.ports import Directory, SecretVault
-from parley.services.administration.tenants import check_stays
+from parley.ports import SecretVault
+from parley.services.administration.tenants import Tenants
 from parley.services.route_files import read_routes
 
 _KEY = re.compile(r"[!-~]{1,8192}")
@@ -16,13 +15,13 @@ _KEY = re.compile(r"[!-~]{1,8192}")
 class ModelRoutes:
     """Replaces the routes of tenants' models, and keeps the keys of servers they lead to."""
 
-    def __init__(self, directory: Directory, secrets: SecretVault, *, stack: str) -> None:
-        """Put the ports in place.
+    def __init__(self, tenants: Tenants, secrets: SecretVault, *, stack: str) -> None:
+        """Put in place what it works on.
 
         Args:
             stack: the deployment's name, with which the names of its secrets begin.
         """
-        self._directory = directory
+        self._tenants = tenants
         self._secrets = secrets
         self._stack = stack
 
@@ -37,18 +36,7 @@ class ModelRoutes:
             NotFound: there is no such tenant.
             Conflict: the tenant is being removed.
         """
-        models = read_routes(text)
-        while True:
-            before = await self._directory.get_tenant(tenant)
-            if before is None:
-                raise NotFound(f"There is no tenant {tenant}.", param="tenant")
-            check_stays(before)
-            after = replace(before, models=models, revision=before.revision + 1)
-            try:
-                await self._directory.change_tenant(after)
-            except Conflict:
-                continue
-            return after
+        return await self._tenants.set_models(tenant, read_routes(text))
 
     async def keep_key(self, name: str, key: str) -> str:
         """Keep the key that routes name as their `secret`; returns the whole name it has in AWS.

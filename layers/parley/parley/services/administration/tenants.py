@@ -9,6 +9,7 @@ from decimal import Decimal
 from parley.domain.apps import App
 from parley.domain.errors import Conflict, InvalidRequest, NotFound
 from parley.domain.origins import read_origins
+from parley.domain.routes import Routes
 from parley.domain.tenants import Limits, Tenant, TurnRules
 from parley.ports import Clock, Directory, Erasure
 from parley.services.administration.changes import (
@@ -103,7 +104,7 @@ class Tenants:
             Conflict: it is being removed, so that nothing that is its would be found any more.
         """
         tenant = await self.get(tenant_id)
-        check_stays(tenant)
+        _check_stays(tenant)
         return tenant
 
     async def set_limits(self, tenant_id: str, changes: Mapping[str, Value]) -> Tenant:
@@ -153,6 +154,15 @@ class Tenants:
         """
         found = read_origins(origins)
         return await self._change(tenant_id, lambda tenant: replace(tenant, origins=found))
+
+    async def set_models(self, tenant_id: str, models: Mapping[str, Routes]) -> Tenant:
+        """Replace a tenant's models, and where each of them leads.
+
+        Raises:
+            NotFound: there is no such tenant.
+            Conflict: it is being removed.
+        """
+        return await self._change(tenant_id, lambda tenant: replace(tenant, models=models))
 
     async def suspend(self, tenant_id: str) -> Tenant:
         """Refuse a tenant's credentials, everywhere within half a minute; all else stays.
@@ -284,9 +294,10 @@ class Tenants:
         while True:
             tenant = await self.get(tenant_id)
             if not also_leaving:
-                check_stays(tenant)
+                _check_stays(tenant)
             changed = change(tenant)
-            if changed == tenant:
+            # Models that only change places are equal, though the first is the default.
+            if changed == tenant and list(changed.models) == list(tenant.models):
                 return tenant
             changed = replace(changed, revision=tenant.revision + 1)
             try:
@@ -296,12 +307,7 @@ class Tenants:
             return changed
 
 
-def check_stays(tenant: Tenant) -> None:
-    """Let pass a tenant that isn't being removed.
-
-    Raises:
-        Conflict: it is.
-    """
+def _check_stays(tenant: Tenant) -> None:
     if tenant.deleted_at is not None:
         raise Conflict(f"The tenant {tenant.id} is being removed.", param="tenant")
 
