@@ -103,7 +103,8 @@ async def turns(
 ) -> None:
     """Say what becomes of a tenant's turns where there is a choice, or show it.
 
-    stored_run_on and completions_run_on: whether a turn goes on to its end when its client leaves.
+    stored_run_on and completions_run_on: whether a turn goes on to its end when its client leaves;
+    a completion that came with an idempotency key always does.
     one_at_a_time: whether a conversation refuses a turn while another isn't over.
     """
     if changes:

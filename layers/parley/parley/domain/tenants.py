@@ -75,7 +75,7 @@ class TurnRules:
     stored_run_on: bool = True
     """Whether a stored conversation's turn goes on to its end when its client leaves."""
     completions_run_on: bool = False
-    """Whether a stateless completion does; else it is cancelled."""
+    """Whether a stateless completion without an idempotency key does; else it is cancelled."""
     one_at_a_time: bool = False
     """Whether a conversation refuses a turn while another isn't over."""
 

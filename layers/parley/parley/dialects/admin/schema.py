@@ -78,7 +78,11 @@ class TurnRulesBody(Document):
         default=True, description="A stored conversation's turn goes on when its client leaves."
     )
     completions_run_on: StrictBool = Field(
-        default=False, description="So does a stateless completion; else it is cancelled."
+        default=False,
+        description=(
+            "So does a stateless completion; else it is cancelled. One with an `Idempotency-Key` "
+            "always goes on."
+        ),
     )
     one_at_a_time: StrictBool = Field(
         default=False, description="A conversation refuses a turn while another isn't over."
